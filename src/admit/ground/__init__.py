@@ -1,0 +1,1 @@
+"""Values that every room shares; this room knows nothing of the others."""
