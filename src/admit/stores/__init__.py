@@ -1,0 +1,1 @@
+"""Where records live. No rules in here: queries, schema, migrations, transactions."""
