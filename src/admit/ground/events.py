@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Outcome = Literal["success", "refused", "failure"]
 
@@ -79,3 +79,15 @@ class Event:
     def __post_init__(self) -> None:
         if self.type not in EVENTS:
             raise ValueError(f"unknown event type {self.type}")
+
+
+class Via(NamedTuple):
+    """How something reached us: the request id, the peer's address and its user agent; all None for the command line."""
+
+    request_id: str | None = None
+    address: str | None = None
+    agent: str | None = None
+
+    def event(self, type_: str, **fields: Any) -> Event:
+        """An event that came this way."""
+        return Event(type_, request_id=self.request_id, address=self.address, agent=self.agent, **fields)

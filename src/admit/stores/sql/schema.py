@@ -51,7 +51,13 @@ def _owned_by(column: str, parent: str) -> ForeignKeyConstraint:
 
 meta = _table("meta", Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
 
-tenants = _table("tenants", Column("id", Integer, primary_key=True), Column("name", Text, nullable=False), _version())
+tenants = _table(
+    "tenants",
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    _version(),
+    _time("fenced_at"),  # everything issued before this moment is dead
+)
 
 users = _table(
     "users",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from alembic import op
 
 from admit.stores.sql.schema import metadata
@@ -14,6 +15,15 @@ depends_on = None
 
 def upgrade() -> None:
     metadata.create_all(op.get_bind(), checkfirst=False)
+    op.execute(sa.text("INSERT INTO admit_tenants (id, name) VALUES (1, 'default')"))
+    # the built-in sign-in is a client like any other, so that every token has a grant and "same client" one meaning
+    op.get_bind().execute(
+        sa.text(
+            "INSERT INTO admit_clients (tenant, id, client_id, name, first_party, public, created_at)"
+            " VALUES (1, :id, 'admit', 'Sign-in', 1, 1, 0)"
+        ),
+        {"id": bytes(15) + b"\x01"},
+    )
 
 
 def downgrade() -> None:
