@@ -101,8 +101,8 @@ def api_key_format(brand: str, kind: KeyKind, environment: str) -> TokenFormat:
 
 
 def api_key_shape(brand: str, text: str) -> tuple[KeyKind, str] | None:
-    """Kind and environment that a text claims to be an API key of; None when it claims nothing. Tells "a key of
-    another environment" from junk; only `parse` of the right format says that it is well formed.
+    """Kind and environment that a text claims to be an API key of; None when it claims nothing. Tells "a key
+    of another environment" from junk; only `parse` of the right format says that it is well formed.
     """
     if not text.startswith(f"{brand}_"):
         return None
@@ -173,8 +173,8 @@ class TicketParts(_Parts):
 
 
 class RefreshParts(NamedTuple):
-    """What a refresh token carries. `proof` (16 bytes) is constant in a family and tells a used token of it from
-    one that was never ours; `secret` (32 bytes) changes with every rotation. Both are masked in repr.
+    """What a refresh token carries. `proof` (16 bytes) is constant in a family and tells a used token of it
+    from one that was never ours; `secret` (32 bytes) changes with every rotation. Both are masked in repr.
     """
 
     tenant: int
@@ -204,14 +204,14 @@ def _pack(tenant: int, *fields: tuple[bytes, int]) -> bytes:
 def next_secret(secret: bytes, nonce: bytes) -> bytes:
     """The secret (32 bytes) that follows a presented one: HMAC-SHA256(secret, nonce of the row).
 
-    Neither the database (nonce and digests) nor an old token alone gives it, yet every node can repeat the same
-    answer within the grace, also after a crash.
+    Neither the database (nonce and digests) nor an old token alone gives it, yet every node can repeat the
+    same answer within the grace, also after a crash.
     """
     return hmac.digest(secret, nonce, "sha256")
 
 
 def code_digest(key: bytes, ticket_id: bytes, code: str) -> bytes:
-    """What is stored of a short code (32 bytes): HMAC under a key kept out of the database, bound to its ticket.
+    """What is stored of a short code (32 bytes): HMAC under a key kept apart, with its ticket.
 
     A plain SHA-256 of six digits is the six digits: a million tries undo it.
     """
