@@ -4,9 +4,9 @@
     python scripts/common_passwords.py
 
 Take a throw-away environment: none of the three is a dependency of Admit. Their licences are quoted in
-src/admit/people/passwords/NOTICE. Kept is, after folding: every entry of the two short ranked lists; of the long
-unranked one each key that at least two entries share (a base that people vary), and each entry of 15 to 32
-characters (what `nist` would let through otherwise). Keys under four characters stay out.
+src/admit/people/passwords/NOTICE. Kept is, after folding: every entry of the two short ranked lists; of
+the long unranked one each key that at least two entries share (a base that people vary), and each entry
+of 15 to 32 characters (what `nist` would let through otherwise). Keys under four characters stay out.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def _folder(package: str) -> Path:
 
 def ranked() -> Iterator[str]:
     """The 20,000 of Django and the 30,000 of zxcvbn."""
-    with gzip.open(_folder("django") / "contrib/auth/common-passwords.txt.gz", "rt", encoding="utf-8") as lines:
+    with gzip.open(
+        _folder("django") / "contrib/auth/common-passwords.txt.gz", "rt", encoding="utf-8"
+    ) as lines:
         yield from (line.strip() for line in lines)
     from zxcvbn.frequency_lists import FREQUENCY_LISTS
 

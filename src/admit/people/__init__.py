@@ -1,0 +1,1 @@
+"""People: accounts, their names and addresses, and what proves who they are."""
