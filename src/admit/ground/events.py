@@ -51,13 +51,17 @@ EVENTS: dict[str, tuple[str, str]] = {
     "mail.failed": ("mail", "a mail could not be handed over"),
     "finding.opened": ("finding", "a detector saw a suspicious pattern"),
     "fence.raised": ("operations", "all sessions and grants were ended after a restore"),
+    "job.abandoned": ("operations", "a job was given up after its last try"),
+    "events.folded": ("operations", "under flood, events were counted instead of written one by one"),
+    "events.dropped": ("operations", "events were lost while the store was down; their number is kept"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened. Identifiers are public forms; `address`, `agent` and `identifier` are personal data
-    and are kept in a side table, so that erasing a person leaves the log verifiable. `ties` names what it touched.
+    and are kept in a side table, so that erasing a person leaves the log verifiable. `count` is how many alike it stands
+    for. `at` (microseconds UTC) is when it happened, where that is not the time of the transaction that writes it.
     """
 
     type: str
@@ -75,6 +79,7 @@ class Event:
     count: int = 1
     data: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
+    at: int | None = None
 
     def __post_init__(self) -> None:
         if self.type not in EVENTS:

@@ -1,4 +1,4 @@
-"""`Principal`: the one result of every way of authenticating, and `Facts`, what the truth read knows of a credential."""
+"""`Principal`: the one result of every way of authenticating. `Facts`: what the truth read knows of a credential."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Method(NamedTuple):
 class Principal:
     """Who is calling, by what, with which rights.
 
-    `scopes` are the effective ones: asked ∩ allowed to the credential ∩ held by the person now. `ambient` is true when a
-    browser sent the credential unasked (a cookie). `claims` are the application's own, from the access token.
+    `scopes` are the effective ones: asked ∩ allowed to the credential ∩ held by the person now. `ambient` is true when
+    a browser sent the credential unasked (a cookie). `claims` are the application's own, from the access token.
     """
 
     subject: Subject

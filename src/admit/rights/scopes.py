@@ -1,4 +1,4 @@
-"""Scopes are words from one registry; roles hold scopes; what counts is the intersection, computed when it is needed."""
+"""Scopes are words from one registry; roles hold scopes; what counts is the intersection, computed when needed."""
 
 from __future__ import annotations
 

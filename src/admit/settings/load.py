@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from admit.ground.errors import SettingsError
 from admit.settings.settings import Settings
@@ -21,7 +26,8 @@ class _Loader(BaseSettings, Settings):
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource, **_: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
         file = Path(os.environ.get("ADMIT_CONFIG", "admit.toml"))
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
@@ -32,6 +38,8 @@ def load(**overrides: Any) -> Settings:
     try:
         loaded = _Loader(**overrides)
     except ValidationError as error:
-        lines = [f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}" for item in error.errors()]
+        lines = [
+            f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}" for item in error.errors()
+        ]
         raise SettingsError("These settings cannot be used:\n  " + "\n  ".join(lines)) from None
     return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})

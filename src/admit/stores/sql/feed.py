@@ -40,8 +40,8 @@ def insert(tx: Tx, voids: Iterable[tuple[Tie, int]], until: int) -> None:
 def poll(tx: Tx, horizon: int) -> Poll:
     """All voids that may have become visible since `horizon` (0: all live ones), and the next horizon.
 
-    PostgreSQL: commits become visible out of order, so a sequence number would miss rows; every row whose transaction id
-    is not below the oldest running one at the poll before is read again. SQLite: rows are in commit order.
+    PostgreSQL: commits become visible out of order, so a sequence number would miss rows; every row whose transaction
+    id is not below the oldest running one at the poll before is read again. SQLite: rows are in commit order.
     """
     if tx.dialect == "postgresql":
         return _poll_postgresql(tx, horizon)

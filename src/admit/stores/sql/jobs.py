@@ -25,7 +25,13 @@ class Leased(NamedTuple):
 def insert(tx: Tx, wanted: Iterable[Job]) -> None:
     """Queues jobs; they become visible with the commit."""
     rows = [
-        {"tenant": tx.tenant, "kind": job.kind, "data": job.data, "created_at": tx.now, "due": job.due or tx.now}
+        {
+            "tenant": tx.tenant,
+            "kind": job.kind,
+            "data": job.data,
+            "created_at": tx.now,
+            "due": job.due or tx.now,
+        }
         for job in wanted
     ]
     if rows:
@@ -51,18 +57,39 @@ def lease(tx: Tx, until: int, limit: int) -> list[Leased]:
     return sorted(Leased(*row) for row in tx.connection.execute(taken))
 
 
-def done(tx: Tx, seq: int) -> None:
-    """Marks a job as done for good."""
-    tx.connection.execute(sa.update(jobs).where(jobs.c.seq == seq).values(done_at=tx.now, error=None))
+def done(tx: Tx, job: Leased) -> bool:
+    """Marks a job as done for good; False when its lease ran out meanwhile and another process has it."""
+    return _settle(tx, job, done_at=tx.now, error=None)
 
 
-def retry(tx: Tx, seq: int, due: int, error: str) -> None:
+def retry(tx: Tx, job: Leased, due: int, error: str) -> bool:
     """Puts a job back until `due` (microseconds), with the last error for the operator."""
-    tx.connection.execute(
-        sa.update(jobs).where(jobs.c.seq == seq).values(due=due, leased_until=None, error=error[:500])
-    )
+    return _settle(tx, job, due=due, leased_until=None, error=error[:500])
 
 
-def forget(tx: Tx, before: int) -> int:
-    """Deletes jobs that were done before `before` (microseconds); returns how many."""
-    return tx.connection.execute(sa.delete(jobs).where(jobs.c.done_at < before)).rowcount
+def abandon(tx: Tx, job: Leased, error: str) -> bool:
+    """Gives a job up: it counts as done and keeps its last error."""
+    return _settle(tx, job, done_at=tx.now, error=error[:500])
+
+
+def _settle(tx: Tx, job: Leased, **values: Any) -> bool:
+    # the number of attempts is the fence: a process that was paused past its lease must not free the job of the next
+    mine = sa.and_(jobs.c.seq == job.seq, jobs.c.attempts == job.attempts, jobs.c.done_at.is_(None))
+    return tx.connection.execute(sa.update(jobs).where(mine).values(**values)).rowcount == 1
+
+
+def release(tx: Tx, job: Leased) -> None:
+    """Gives a leased job back untried, when this process stops."""
+    _settle(tx, job, leased_until=None, attempts=jobs.c.attempts - 1)
+
+
+def waiting(tx: Tx) -> int:
+    """How many jobs are not done."""
+    wanted = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.done_at.is_(None))
+    return int(tx.connection.execute(wanted).scalar_one())
+
+
+def forget(tx: Tx, before: int, limit: int = 1000) -> int:
+    """Deletes up to `limit` jobs that were done before `before` (microseconds); returns how many."""
+    old = sa.select(jobs.c.seq).where(jobs.c.done_at < before).limit(limit)
+    return tx.connection.execute(sa.delete(jobs).where(jobs.c.seq.in_(old))).rowcount

@@ -115,5 +115,3 @@ def _is_store_failure(error: sa.exc.DBAPIError) -> bool:
     state = _state(error)
     # 08 connection, 53 out of resources, 57 shutdown or timeout, 58 system, 25006 a standby answered
     return error.connection_invalidated or not state or state[:2] in {"08", "53", "57", "58"} or state == "25006"
-
-
