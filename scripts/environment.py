@@ -50,9 +50,7 @@ def make_venv() -> None:
 def uv_environment() -> dict[str, str]:
     """Our environment, with pip's settings (variables and configuration files) under uv's names."""
     env = dict(os.environ)
-    listed = subprocess.run(
-        [PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    ).stdout
+    listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
     for key, value in re.findall(r"^(?:global|install)\.([a-z-]+)='(.*)'$", listed, re.MULTILINE):
         env.setdefault("PIP_" + key.upper().replace("-", "_"), value.replace("\\n", " ").strip())
     for theirs, ours in UV_NAMES.items():

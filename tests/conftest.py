@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
+from scripts.proof import requirements
 from tests.parts import chromium as chromium_part
 from tests.parts import nginx as nginx_part
 from tests.parts import postgres as postgres_part
@@ -17,6 +18,8 @@ from tests.parts.certificates import Authority
 from tests.parts.missing import PartMissing, without
 from tests.parts.servers import Servers
 from tests.parts.smtp import SmtpSink
+
+pytest_plugins = ["pytester"]
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -28,6 +31,7 @@ _FINDERS: dict[str, Callable[[], object]] = {
     "browser": chromium_part.find_binary,
     "nginx": nginx_part.find_binary,
 }
+_REQUIREMENTS = frozenset(requirements())
 _FIXTURES = {"postgres": "postgres", "valkey": "valkey", "browser": "browser", "nginx": "nginx"}
 
 
@@ -43,9 +47,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Before any fixture: are the parts there that the test's markers name?"""
-    for marker, find in _FINDERS.items():
-        if item.get_closest_marker(marker):
+    """Before any fixture: do the requirements exist that the markers name, and are the parts there?"""
+    for marker in item.iter_markers("proof"):
+        if wrong := [name for name in marker.args if name not in _REQUIREMENTS]:
+            pytest.fail(f"docs/security/requirements.tsv has no {', '.join(wrong)}", pytrace=False)
+    for part, find in _FINDERS.items():
+        if item.get_closest_marker(part):
             try:
                 find()
             except PartMissing as missing:
