@@ -6,7 +6,9 @@ those it proves with `@pytest.mark.proof("ASVS-6.2.1", ...)`. Exit code 1 when i
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -94,14 +96,11 @@ class Collector:
 
 def main() -> int:
     """Print the page and return the exit code."""
-    collector = Collector()
-    quiet = ["--collect-only", "-q", "-q", "-p", "no:terminal"]
-    status = pytest.main([*quiet, "--rootdir", str(ROOT), str(ROOT / "tests")], plugins=[collector])
+    collector, words = Collector(), io.StringIO()
+    with contextlib.redirect_stdout(words):
+        status = pytest.main(["--collect-only", "-q", str(ROOT / "tests")], plugins=[collector])
     if status != pytest.ExitCode.OK:
-        print(
-            f"The tests could not be collected ({status!r}): run pytest --collect-only to see why",
-            file=sys.stderr,
-        )
+        print(words.getvalue(), file=sys.stderr)
         return 2
     known = requirements()
     print(report(known, collector.proofs))
