@@ -59,8 +59,9 @@ class KeySettings(Section):
     limit: int = 1000
     limit_per: timedelta = timedelta(minutes=1)
     overlap: timedelta = timedelta(hours=24)
-    expires_after: timedelta | None = None
+    expires_after: timedelta | None = None  # the longest life of a key, and its life when none is asked for
     max_per_owner: int = 100
+    dormant_after: timedelta = timedelta(days=90)  # a use after that much silence is an event of its own
 
 
 class PasswordSettings(Section):

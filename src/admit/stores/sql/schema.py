@@ -204,7 +204,7 @@ api_keys = _table(
     Column("name", Text, nullable=False),
     Column("environment", Text, nullable=False),
     Column("scopes", Text, nullable=False, server_default=""),
-    Column("hint", Text, nullable=False),  # the prefix and first letters, to recognise it in a list
+    Column("hint", Text, nullable=False),  # the prefix and last four letters, to recognise it in a list
     _version(),
     _time("created_at", nullable=False),
     _time("expires_at"),
@@ -215,6 +215,7 @@ api_keys = _table(
     PrimaryKeyConstraint("tenant", "id"),
     _owned_by("user_id", "users"),
     Index(None, "tenant", "user_id"),
+    Index(None, "tenant", "revoked_at"),
 )
 
 api_key_secrets = _table(
@@ -227,6 +228,7 @@ api_key_secrets = _table(
     PrimaryKeyConstraint("tenant", "digest"),
     _owned_by("key_id", "api_keys"),
     Index(None, "tenant", "key_id"),
+    Index(None, "tenant", "retires_at"),
 )
 
 #: narrow and apart: counting uses must not touch (and bloat) the rows that the truth read joins
@@ -235,6 +237,7 @@ api_key_usage = _table(
     _tenant(),
     _id("key_id"),
     _time("last_used_at", nullable=False),
+    _time("previous_used_at"),  # what last_used_at was before the newest batch: tells a key that wakes up
     Column("uses", sa.BigInteger, nullable=False),
     Column("last_address", Text),
     PrimaryKeyConstraint("tenant", "key_id"),
