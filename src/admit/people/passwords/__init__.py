@@ -1,6 +1,6 @@
 """Passwords: what a new one must be, and how it is hashed, verified and upgraded. No database and no HTTP."""
 
-from admit.people.passwords.blocklist import is_common
+from admit.people.passwords.common import is_common
 from admit.people.passwords.hashing import Hasher, Verdict
 from admit.people.passwords.policy import POLICIES, Policy, policy_of
 from admit.people.passwords.pool import HashPool

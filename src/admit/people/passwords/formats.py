@@ -104,9 +104,7 @@ def _passlib_bcrypt_sha256(found: re.Match[str], bounds: Bounds) -> Check | None
 def _pbkdf2(algorithm: str, salt: bytes, rounds: int, digest: bytes, bounds: Bounds) -> Check | None:
     if not 1 <= rounds <= bounds.pbkdf2_rounds or not _plausible(digest):
         return None
-    return lambda secret: hmac.compare_digest(
-        hashlib.pbkdf2_hmac(algorithm, secret, salt, rounds, len(digest)), digest
-    )
+    return lambda secret: hmac.compare_digest(hashlib.pbkdf2_hmac(algorithm, secret, salt, rounds, len(digest)), digest)
 
 
 def _django_pbkdf2(found: re.Match[str], bounds: Bounds) -> Check | None:
@@ -171,13 +169,9 @@ _PASSLIB_BCRYPT = (
     r"\$(?P<salt>[A-Za-z0-9./]{22})\$(?P<digest>[A-Za-z0-9./]{31})"
 )
 _DJANGO_PBKDF2 = rf"pbkdf2_(?P<algorithm>sha1|sha256)\$(?P<rounds>{_COUNT})\${_SALT}\${_DIGEST}"
-_PASSLIB_PBKDF2 = (
-    rf"\$pbkdf2(?:-(?P<algorithm>sha1|sha256|sha512))?\$(?P<rounds>{_COUNT})\${_AB64_SALT}\${_DIGEST}"
-)
+_PASSLIB_PBKDF2 = rf"\$pbkdf2(?:-(?P<algorithm>sha1|sha256|sha512))?\$(?P<rounds>{_COUNT})\${_AB64_SALT}\${_DIGEST}"
 _DJANGO_SCRYPT = rf"scrypt\$(?P<n>{_COUNT})\${_SALT}\$(?P<r>{_COUNT})\$(?P<p>{_COUNT})\${_DIGEST}"
-_PASSLIB_SCRYPT = (
-    rf"\$scrypt\$ln=(?P<ln>[0-9]{{1,2}}),r=(?P<r>{_COUNT}),p=(?P<p>{_COUNT})\$(?P<salt>{_B64})\${_DIGEST}"
-)
+_PASSLIB_SCRYPT = rf"\$scrypt\$ln=(?P<ln>[0-9]{{1,2}}),r=(?P<r>{_COUNT}),p=(?P<p>{_COUNT})\$(?P<salt>{_B64})\${_DIGEST}"
 
 _FORMATS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
     (re.compile(rf"(?:argon2)?{_PHC}"), _argon2),

@@ -126,8 +126,6 @@ def _dummy(profile: Profile, prefix: str) -> str:
     match.
     """
     if profile.scheme == "bcrypt":
-        return bcrypt.gensalt(profile.cost).decode() + "".join(
-            secrets.choice(_BCRYPT_LETTERS) for _ in range(31)
-        )
+        return bcrypt.gensalt(profile.cost).decode() + "".join(secrets.choice(_BCRYPT_LETTERS) for _ in range(31))
     parts = (b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (SALT_BYTES, DIGEST_BYTES))
     return prefix + "$".join(parts)

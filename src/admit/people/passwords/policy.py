@@ -13,7 +13,7 @@ from typing import Literal
 
 from admit.ground.errors import SettingsError
 from admit.people.passwords import likeness, reading
-from admit.people.passwords.blocklist import is_common
+from admit.people.passwords.common import is_common
 
 FLOOR = 8  # ASVS 6.2.1 and NIST 3.1.1.2: never shorter, whatever else is asked for
 
@@ -84,9 +84,7 @@ class Policy:
         names = likeness.names_of(username, email)
         if likeness.derives_from(text, names):
             return True
-        return self.names == "contain" and (
-            likeness.contains_name(text, names) or likeness.resembles(text, names)
-        )
+        return self.names == "contain" and (likeness.contains_name(text, names) or likeness.resembles(text, names))
 
     def _context(self, text: str, words: tuple[str, ...]) -> bool:
         if likeness.only_words(text, words):

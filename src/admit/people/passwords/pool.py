@@ -74,7 +74,7 @@ class HashPool:
                 self._jobs.put_nowait((future, work))
             except queue.Full:
                 raise Unavailable(PART) from None
-            if not any(thread.is_alive() for thread in self._threads):  # none survives a fork
+            if not self._threads:
                 self._start()
         return await asyncio.wrap_future(future)
 

@@ -17,7 +17,7 @@ from importlib.resources import files
 from admit.people.passwords.folding import lookup_keys
 
 WIDTH = 6
-FILE = "blocklist.bin"
+FILE = "common.bin"
 
 
 def digest(key: str) -> bytes:
