@@ -25,52 +25,48 @@ FENCE = re.compile(
 )
 SHELL = {"sh", "bash", "shell", "console"}
 #: words that the shell itself understands, and tools of the reader's machine that tests need not have
-WORDS = set(
-    [
-        "cd",
-        "export",
-        "source",
-        ".",
-        "set",
-        "unset",
-        "echo",
-        "test",
-        "[",
-        "if",
-        "then",
-        "else",
-        "fi",
-        "for",
-        "while",
-        "do",
-        "done",
-        "read",
-        "exec",
-        "true",
-        "exit",
-    ]
-)
-TOOLS = set(
-    [
-        "curl",
-        "pip",
-        "uv",
-        "docker",
-        "systemctl",
-        "psql",
-        "npm",
-        "npx",
-        "node",
-        "openssl",
-        "jq",
-        "hey",
-        "wrk",
-        "nginx",
-        "uvicorn",
-        "granian",
-        "git",
-    ]
-)
+WORDS = {
+    "cd",
+    "export",
+    "source",
+    ".",
+    "set",
+    "unset",
+    "echo",
+    "test",
+    "[",
+    "if",
+    "then",
+    "else",
+    "fi",
+    "for",
+    "while",
+    "do",
+    "done",
+    "read",
+    "exec",
+    "true",
+    "exit",
+}
+TOOLS = {
+    "curl",
+    "pip",
+    "uv",
+    "docker",
+    "systemctl",
+    "psql",
+    "npm",
+    "npx",
+    "node",
+    "openssl",
+    "jq",
+    "hey",
+    "wrk",
+    "nginx",
+    "uvicorn",
+    "granian",
+    "git",
+}
 
 
 @dataclass(frozen=True)

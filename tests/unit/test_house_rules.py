@@ -110,9 +110,7 @@ def clock_uses(source: str) -> list[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module == "time":
             found += [
-                f"{node.lineno}: from time import {n.name}"
-                for n in node.names
-                if ("time", n.name) in CLOCK_CALLS
+                f"{node.lineno}: from time import {n.name}" for n in node.names if ("time", n.name) in CLOCK_CALLS
             ]
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
@@ -160,8 +158,7 @@ def check(files: list[Path], rule: Callable[[str], list[str]]) -> dict[str, list
 
 def test_files_stay_short() -> None:
     lengths = {
-        path.relative_to(SRC).as_posix(): len(path.read_text("utf-8").splitlines())
-        for path in python_files(SRC)
+        path.relative_to(SRC).as_posix(): len(path.read_text("utf-8").splitlines()) for path in python_files(SRC)
     }
     assert not {path: n for path, n in lengths.items() if n > MAX_FILE and path not in TABLES}
 
@@ -209,18 +206,14 @@ def test_no_lock_file_that_names_registries() -> None:
 
 
 def test_no_private_key_lies_in_a_file() -> None:
-    assert not [
-        name for name, text in texts() if PRIVATE_KEY.search(text) and not name.startswith("tests/vectors/")
-    ]
+    assert not [name for name, text in texts() if PRIVATE_KEY.search(text) and not name.startswith("tests/vectors/")]
 
 
 def test_the_lock_pins_every_package_by_hash() -> None:
     lock = (ROOT / "requirements.lock").read_text("utf-8")
     entries = re.split(r"\n(?=[a-z0-9])", lock)[1:]
     assert len(entries) > 50
-    assert not [
-        entry.split("\n")[0] for entry in entries if "==" not in entry or "--hash=sha256:" not in entry
-    ]
+    assert not [entry.split("\n")[0] for entry in entries if "==" not in entry or "--hash=sha256:" not in entry]
 
 
 def test_the_library_loads_no_terminal_server_or_template_package() -> None:
@@ -230,9 +223,7 @@ def test_the_library_loads_no_terminal_server_or_template_package() -> None:
         "print([m for m in ('typer', 'rich', 'granian', 'jinja2', 'asyncpg', 'redis') if m in sys.modules])"
     )
     env = {name: value for name, value in os.environ.items() if not name.startswith("ADMIT_")}
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=env, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env, check=True)
     assert done.stdout.strip() == "[]"
 
 

@@ -49,10 +49,7 @@ def test_each_test_has_a_database_of_its_own(postgres: TempPostgres, pg_empty: s
     name = pg_empty.rpartition("/")[2]
     postgres.sql("CREATE TABLE kept (id int)", name)
     with postgres.database() as other:
-        assert (
-            postgres.sql("SELECT count(*) FROM pg_tables WHERE tablename = 'kept'", other.rpartition("/")[2])
-            == "0"
-        )
+        assert postgres.sql("SELECT count(*) FROM pg_tables WHERE tablename = 'kept'", other.rpartition("/")[2]) == "0"
 
 
 def test_a_template_is_filled_once_and_copied(postgres: TempPostgres) -> None:
@@ -104,9 +101,7 @@ def test_valkey_goes_away_and_comes_back() -> None:
 
 def test_mail_arrives_with_its_envelope(smtp: SmtpSink) -> None:
     with smtplib.SMTP(smtp.host, smtp.port) as client:
-        client.sendmail(
-            "a@example.test", ["b@example.test"], "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\nhello\r\n"
-        )
+        client.sendmail("a@example.test", ["b@example.test"], "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\nhello\r\n")
     (mail,) = smtp.wait_for(1)
     assert (mail.sender, mail.recipients) == ("a@example.test", ("b@example.test",))
     assert (mail.subject, mail.text.strip()) == ("Grüße", "hello")
@@ -182,10 +177,7 @@ def test_nginx_proxies_and_speaks_our_tls(
         f" location / {{ proxy_set_header X-User ada; proxy_pass {server.url.replace('localhost', '127.0.0.1')}; }} }}",
         port,
     )
-    assert (
-        read(f"https://localhost:{port}/", authority.client_context(), **{"X-User": "mallory"})
-        == "<h1>ada</h1>"
-    )
+    assert read(f"https://localhost:{port}/", authority.client_context(), **{"X-User": "mallory"}) == "<h1>ada</h1>"
     with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
         read(f"https://localhost:{port}/", ssl.create_default_context())
     assert proxy.log.exists()
@@ -196,9 +188,7 @@ def test_nginx_says_what_is_wrong(nginx) -> None:  # type: ignore[no-untyped-def
         nginx("nonsense on;", free_port())
 
 
-async def test_the_browser_reaches_loopback_and_nothing_else(
-    page, servers: Servers, app_env: dict[str, str]
-) -> None:  # type: ignore[no-untyped-def]
+async def test_the_browser_reaches_loopback_and_nothing_else(page, servers: Servers, app_env: dict[str, str]) -> None:  # type: ignore[no-untyped-def]
     server = servers.asgi("served:app", env=app_env)
     await page.goto(server.url)
     assert await page.inner_text("h1") == "nobody"
@@ -209,9 +199,7 @@ async def test_the_browser_reaches_loopback_and_nothing_else(
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("true", "Failed"), ("", "Skipped")])
-def test_a_missing_part_fails_in_ci_and_skips_elsewhere(
-    monkeypatch: pytest.MonkeyPatch, ci: str, outcome: str
-) -> None:
+def test_a_missing_part_fails_in_ci_and_skips_elsewhere(monkeypatch: pytest.MonkeyPatch, ci: str, outcome: str) -> None:
     monkeypatch.setenv("CI", ci)
     with pytest.raises(BaseException, match="not here: Chromium") as caught:
         without(PartMissing("Chromium", "tried nothing"))
