@@ -60,7 +60,7 @@ EVENTS: dict[str, tuple[str, str]] = {
 @dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened. Identifiers are public forms; `address`, `agent` and `identifier` are personal data
-    and are kept in a side table, so that erasing a person leaves the log verifiable. `count` is how many alike it stands
+    and are kept in a side table, so that erasing a person leaves the log verifiable. `count`: how many alike it stands
     for. `at` (microseconds UTC) is when it happened, where that is not the time of the transaction that writes it.
     """
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -25,14 +26,15 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class Position(NamedTuple):
-    """How far a reader of the inbox has come. `system` is the identity of the PostgreSQL cluster that `xid` counts in."""
+    """How far a reader of the inbox has come. `system` is the PostgreSQL cluster whose transactions `xid` counts."""
 
     system: str = ""
     xid: int = 0
     seq: int = 0
 
 
-class EventRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class EventRow:
     """One event as stored; `salt`, `address`, `agent`, `identifier` are None once they are erased."""
 
     seq: int
@@ -186,8 +188,9 @@ def _select(tx: Tx) -> sa.Select[Any]:
     xid: sa.ColumnElement[Any] = events.c.xid
     if tx.dialect == "postgresql":
         xid = sa.cast(sa.cast(events.c.xid, sa.Text), sa.BigInteger)
-    own = [events.c[name] for name in EventRow._fields[2:18]]
-    side = [persons.c.salt, persons.c.address, persons.c.agent, persons.c.identifier]
+    names = [field.name for field in fields(EventRow)]
+    own = [events.c[name] for name in names[2:-4]]
+    side = [persons.c[name] for name in names[-4:]]
     joined = sa.outerjoin(
         events, persons, sa.and_(persons.c.tenant == events.c.tenant, persons.c.event_id == events.c.id)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -38,11 +38,11 @@ def insert(tx: Tx, wanted: Iterable[Job]) -> None:
         tx.connection.execute(sa.insert(jobs), rows)
 
 
-def lease(tx: Tx, until: int, limit: int) -> list[Leased]:
-    """Takes up to `limit` due jobs for this process until `until`; nobody else gets them before that."""
+def lease(tx: Tx, until: int, limit: int, kinds: Sequence[str]) -> list[Leased]:
+    """Takes up to `limit` due jobs of these kinds for this process until `until`; nobody else gets them before that."""
     due = (
         sa.select(jobs.c.seq)
-        .where(jobs.c.done_at.is_(None), jobs.c.due <= tx.now)
+        .where(jobs.c.done_at.is_(None), jobs.c.due <= tx.now, jobs.c.kind.in_(kinds))
         .where(sa.or_(jobs.c.leased_until.is_(None), jobs.c.leased_until < tx.now))
         .order_by(jobs.c.seq)
         .limit(limit)
