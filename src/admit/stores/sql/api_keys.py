@@ -1,4 +1,4 @@
-"""API keys and their secrets. Two secrets may live under one id; the rows that the truth read joins are written rarely."""
+"""API keys and their secrets. Two secrets may live under one id; the truth read joins them."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class KeyRow(NamedTuple):
 class OwnerRow(NamedTuple):
     """Whose keys these are. The last three are of the person who answers for a service account, None for people."""
 
-    id: bytes
-    kind: str
+    user_id: bytes
+    user_kind: str
     roles: str
-    disabled_at: int | None
+    user_disabled_at: int | None
     owner_id: bytes | None
     owner_version: int | None
     owner_roles: str | None
@@ -122,7 +122,7 @@ def truth(tx: Tx, digest: bytes) -> KeyTruth | None:
     The lookup compares digests: what its timing could tell is the digest of a guess, which the guesser has anyway.
     """
     row = tx.connection.execute(_TRUTH, {"tenant": tx.tenant, "digest": digest}).one_or_none()
-    return None if row is None else KeyTruth(*row)
+    return None if row is None else KeyTruth._make(row)
 
 
 def owner(tx: Tx, user: bytes, *, lock: bool = False) -> OwnerRow | None:

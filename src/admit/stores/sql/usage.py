@@ -17,16 +17,19 @@ api_keys = schema.api_keys
 
 
 class Uses(NamedTuple):
-    """What one process saw of a key since its last batch: uses, the newest one (microseconds) and its address."""
+    """What one process saw of a key since its last batch: how many uses, the newest one and its address, and the
+    oldest one (microseconds).
+    """
 
     key: bytes
-    count: int
+    number: int
     at: int
     address: str | None
+    since: int
 
 
 class Counted(NamedTuple):
-    """A key after a batch was added. `before` is the use before this batch (microseconds), None when it is the first."""
+    """A key after a batch was added. `before` is its use before that (microseconds), None when there was none."""
 
     key: bytes
     user_id: bytes
@@ -67,7 +70,7 @@ def _living(tx: Tx, batch: Sequence[Uses]) -> sa.Select[Any]:
         sa.column("at", Time),
         sa.column("address", sa.Text),
     )
-    rows = sa.values(*columns, name="batch").data(sorted(batch)).cte("batch")
+    rows = sa.values(*columns, name="batch").data([uses[:4] for uses in sorted(batch)]).cte("batch")
     return (
         sa.select(api_keys.c.tenant, api_keys.c.id, rows.c.at, rows.c.uses, rows.c.address)
         .join_from(rows, api_keys, sa.and_(api_keys.c.tenant == tx.tenant, api_keys.c.id == rows.c.key_id))
