@@ -41,9 +41,7 @@ def spawn(
         )
 
 
-def until(
-    ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, *, seconds: float = 30
-) -> None:
+def until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, *, seconds: float = 30) -> None:
     """Wait until `ready()`. RuntimeError with the log's text when the process ends first or time is up."""
     for _ in range(int(seconds / _TRY)):
         if ready():

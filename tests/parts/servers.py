@@ -22,9 +22,7 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_STAR
 class Server:
     """One command that listens on `port`. `log` holds everything it prints."""
 
-    def __init__(
-        self, command: list[str], port: int, log: Path, *, env: Mapping[str, str], cwd: Path
-    ) -> None:
+    def __init__(self, command: list[str], port: int, log: Path, *, env: Mapping[str, str], cwd: Path) -> None:
         self.command, self.port, self.log, self.cwd = command, port, log, cwd
         kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         self.env = kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | dict(env)
