@@ -19,8 +19,6 @@ from tests.parts.missing import PartMissing, without
 from tests.parts.servers import Servers
 from tests.parts.smtp import SmtpSink
 
-pytest_plugins = ["pytester"]
-
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 

@@ -11,7 +11,7 @@ import pytest
 PREFIX = "not here: "
 
 
-class PartMissing(Exception):  # noqa: N818 - a state of the machine, not an error
+class PartMissing(Exception):
     """`part` is its name for people, `why` what was looked for."""
 
     def __init__(self, part: str, why: str) -> None:

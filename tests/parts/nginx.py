@@ -6,14 +6,13 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Self
 
 from tests.parts.certificates import Issued
 from tests.parts.missing import PartMissing
 from tests.parts.ports import is_open
-from tests.parts.processes import end, spawn, until
+from tests.parts.processes import end, spawn, until, workspace
 
 
 def find_binary() -> Path:
@@ -40,7 +39,7 @@ class Nginx:
 
     def start(self) -> Self:
         """Run it; every port accepts connections on return. RuntimeError with nginx's words for a wrong text."""
-        self.folder = Path(tempfile.mkdtemp(prefix="admit-nginx-"))
+        self.folder = workspace("nginx")
         self.folder.chmod(0o755)  # its workers are not root
         self.log = self.folder / "error.log"
         config = self.folder / "nginx.conf"

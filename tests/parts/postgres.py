@@ -9,7 +9,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Self
 
 from tests.parts.missing import PartMissing
 from tests.parts.ports import free_port
-from tests.parts.processes import end, tied, until
+from tests.parts.processes import end, tied, until, workspace
 
 EMPTY = "template0"
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
@@ -54,7 +53,7 @@ class TempPostgres:
         """Make the cluster and run it; ready for connections on return."""
         shm = Path("/dev/shm")
         base = shm if os.access(shm, os.W_OK) else None
-        self.folder = Path(tempfile.mkdtemp(prefix="admit-pg-", dir=base))
+        self.folder = workspace("postgres", base)
         if os.geteuid() == 0:
             os.chown(self.folder, pwd.getpwnam("nobody").pw_uid, -1)
         self._env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": str(self.folder), "TZ": "UTC"}

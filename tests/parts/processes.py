@@ -8,12 +8,36 @@ import select
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 Command = Sequence[str | Path]
 
 _TRY = 0.02  # seconds between two looks
+
+
+def workspace(kind: str, base: Path | None = None) -> Path:
+    """A fresh folder for a part, below `base` or the system's temporary folder.
+
+    Its name holds our process id; what runs that were killed have left there is swept away.
+    """
+    within = base or Path(tempfile.gettempdir())
+    for left in within.glob("admit-test-*"):
+        owner = left.name.split("-")[2]
+        if owner.isdigit() and not _is_alive(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"admit-test-{os.getpid()}-{kind}-", dir=within))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def tied(command: Command, on_death: str, *flags: str) -> list[str]:

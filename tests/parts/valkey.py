@@ -8,13 +8,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Self
 
 from tests.parts.missing import PartMissing
 from tests.parts.ports import free_port, is_open
-from tests.parts.processes import end, spawn, until
+from tests.parts.processes import end, spawn, until, workspace
 
 
 def find_binary() -> Path:
@@ -42,7 +41,7 @@ class TempValkey:
 
     def start(self) -> Self:
         """Run it; ready for connections on return."""
-        self.folder = Path(tempfile.mkdtemp(prefix="admit-valkey-"))
+        self.folder = workspace("valkey")
         self.resume()
         return self
 

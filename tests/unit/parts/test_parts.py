@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import smtplib
 import socket
 import ssl
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -17,6 +20,7 @@ from tests.parts.missing import PartMissing, without
 from tests.parts.nginx import Nginx, tls
 from tests.parts.ports import free_port, is_open
 from tests.parts.postgres import TempPostgres
+from tests.parts.processes import workspace
 from tests.parts.servers import Servers
 from tests.parts.smtp import SmtpSink
 from tests.parts.valkey import TempValkey
@@ -181,6 +185,16 @@ def test_nginx_proxies_and_speaks_our_tls(
     with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
         read(f"https://localhost:{port}/", ssl.create_default_context())
     assert proxy.log.exists()
+
+
+def test_what_a_killed_run_left_is_swept_away(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, ours = tmp_path / f"admit-test-{ended.pid}-postgres-x", tmp_path / f"admit-test-{os.getpid()}-valkey-x"
+    (left / "data").mkdir(parents=True)
+    ours.mkdir()
+    made = workspace("nginx", tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([ours, made])
 
 
 def test_nginx_says_what_is_wrong(nginx) -> None:  # type: ignore[no-untyped-def]
