@@ -37,7 +37,7 @@ EMPTY_NAMES = frozenset(
 #: common.py there is about common passwords: a term of the field, not a drawer
 NAMED_FOR_THE_FIELD = frozenset({"people/passwords/common.py"})
 #: tables of data, which are read by looking things up and not from top to bottom
-TABLES = frozenset({"stores/sql/schema.py", "ground/codes.py", "ground/events.py"})
+TABLES = frozenset({"stores/sql/schema.py", "ground/codes.py", "ground/events.py", "audit/reasons.py"})
 #: the only place in src that may ask the machine for the time
 CLOCK = "ground/clock.py"
 

@@ -90,7 +90,8 @@ def count_unsealed(tx: Tx) -> int:
     return int(tx.connection.execute(wanted).scalar_one())
 
 
-def strangers(tx: Tx, height: int) -> int:
-    """How many log rows belong to no block up to `height`: added behind the sealer's back."""
-    wanted = sa.select(sa.func.count()).select_from(log).where(sa.or_(log.c.height > height, log.c.height < 1))
+def strangers(tx: Tx) -> int:
+    """How many log rows belong to no block: added behind the sealer's back, or their block is gone."""
+    orphans = sa.outerjoin(log, blocks, blocks.c.height == log.c.height)
+    wanted = sa.select(sa.func.count()).select_from(orphans).where(blocks.c.height.is_(None))
     return int(tx.connection.execute(wanted).scalar_one())
