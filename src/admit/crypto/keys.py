@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from secrets import token_bytes
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, Self, get_args
+from typing import Any, Literal, Protocol, Self, cast, get_args
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -104,16 +104,18 @@ class PublicKey:
     def of(cls, jwk: Mapping[str, Any]) -> Self:
         """The key in `jwk`; `ValueError` for a symmetric, private or weak one, or without `kid` and `alg`."""
         kid, alg = jwk.get("kid"), jwk.get("alg")
-        if not isinstance(kid, str) or not kid or alg not in ASYMMETRIC:
+        if not isinstance(kid, str) or not kid or not isinstance(alg, str) or alg not in ASYMMETRIC:
             raise ValueError("a key needs a kid and an asymmetric alg that is known here")
         # RFC 8725 section 3.1: a key serves one algorithm; `use: enc` is no licence to verify
         if jwk.get("use", "sig") != "sig" or {"d", "k"} & jwk.keys():
             raise ValueError("a published key is public and for signatures")
         try:
             key = JWKRegistry.import_key(dict(jwk))
-        except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except Exception as error:
+            # whatever a library makes of a hostile document, it is one refusal
             raise ValueError("the key cannot be read") from error
-        return cls(kid, alg, _checked(alg, key))
+        named = cast(Algorithm, alg)
+        return cls(kid, named, _checked(named, key))
 
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Whether `signature` is right for `message`; False for any bytes that are not. Never raises."""
@@ -185,9 +187,7 @@ def generate_key(
     return SigningKey(thumbprint(_imported(alg, secret)), alg, secret, now, start, retire_at)
 
 
-def _fresh(
-    alg: Algorithm, bits: int
-) -> ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey:
+def _fresh(alg: Algorithm, bits: int) -> ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey:
     if alg == "ES256":
         return ec.generate_private_key(ec.SECP256R1())
     if alg == "Ed25519":
@@ -209,8 +209,7 @@ def hs256_key(secret: bytes | str, *, now: int = 0, setting: str = "The HS256 se
     raw = secret.encode() if isinstance(secret, str) else secret
     if problem := secret_problem(raw):
         raise SettingsError(
-            f"{setting} {problem}. Take 256 random bits: "
-            "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+            f"{setting} {problem}. Take 256 random bits: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
     # one-way, and 128 bits of a MAC over a constant tell nothing about a random key
     kid = _base64url(hmac.digest(raw, b"admit kid", "sha256")[:16])

@@ -55,6 +55,4 @@ def _exact(text: str) -> int:
 
 
 # made once: `json.loads` with hooks builds a decoder for every call
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_constant, parse_float=_finite, parse_int=_exact
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant, parse_float=_finite, parse_int=_exact)
