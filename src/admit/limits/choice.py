@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from admit.ground.clock import Clock
 from admit.ground.errors import SettingsError
 from admit.ground.work import Work
@@ -9,8 +11,10 @@ from admit.limits.memory import LOCK, MemoryLimits, RunLock
 from admit.limits.sql import SqlLimits
 from admit.limits.store import LimitStore
 from admit.limits.valkey import ValkeyLimits
-from admit.settings import Settings
 from admit.stores.valkey import Valkey
+
+if TYPE_CHECKING:
+    from admit.settings import Settings
 
 
 def open_limits(settings: Settings, work: Work, clock: Clock, *, valkey: Valkey | None = None) -> LimitStore:
