@@ -70,14 +70,12 @@ def credential_stuffing(limits: Thresholds) -> See:
 
 
 def _stuffed(tally: Tally, names: int, limits: Thresholds) -> bool:
-    many = len(tally.names) >= names
-    return (
-        many and tally.unknown >= limits.stuffing_unknown * tally.failed and tally.mostly_failing(limits.success_share)
-    )
+    unknown = tally.unknown >= limits.stuffing_unknown * tally.failed
+    return len(tally.names) >= names and unknown and tally.mostly_failing(limits.success_share)
 
 
 def password_spraying(limits: Thresholds) -> See:
-    """A few likely passwords are tried on many accounts that exist, slowly enough to stay below each account's limit."""
+    """A few likely passwords are tried on many accounts that exist, below the limit of each account."""
     tallies = Tallies(limits.spraying_window)
 
     def see(event: EventRow) -> Iterator[Suspicion]:

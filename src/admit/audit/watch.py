@@ -91,7 +91,7 @@ class Watch:
 
         What the detectors remember is rebuilt from the log when another process has been leading meanwhile.
         """
-        stored, page = await self._kit.work.read(self._next)
+        stored, page, more = await self._kit.work.read(self._next)
         if page.rows and stored != self._position:
             await self._recall(stored, page.rows[0].at)
         said = self._panel.show(page.rows)
@@ -104,12 +104,13 @@ class Watch:
 
             await self._kit.work.write(body)
         self._position = page.position
-        return len(page.rows) == self._page
+        return more
 
-    def _next(self, tx: Tx) -> tuple[Position, Page]:
+    def _next(self, tx: Tx) -> tuple[Position, Page, bool]:
         stored = cursors.load(tx, CURSOR)
         page = events.page(tx, stored, self._page)
-        return stored, Page([row for row in page.rows if row.tenant == tx.tenant], page.position)
+        mine = [row for row in page.rows if row.tenant == tx.tenant]
+        return stored, Page(mine, page.position), len(page.rows) == self._page
 
     async def _recall(self, stored: Position, now: int) -> None:
         self._panel = self._fresh()
