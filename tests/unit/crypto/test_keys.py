@@ -17,6 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from joserfc.errors import BadSignatureError
+from joserfc.jwk import JWKRegistry
+from joserfc.jws import JWSRegistry
 
 from admit.crypto import keys
 from admit.crypto.keys import Algorithm, PublicKey, Ring, SigningKey, generate_key, hs256_key
@@ -51,6 +54,18 @@ def test_a_key_checks_what_it_signed_and_nothing_else(alg: Algorithm) -> None:
 @given(signature=st.binary(max_size=600))
 def test_no_bytes_make_the_check_raise(alg: Algorithm, signature: bytes) -> None:
     assert not MADE[alg].verify(b"message", signature)
+
+
+@pytest.mark.proof("ASVS-11.2.5")
+@pytest.mark.parametrize("error", [ValueError, TypeError, OverflowError, BadSignatureError])
+def test_an_error_of_the_library_is_a_wrong_signature(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    signature = MADE["ES256"].sign(b"message")
+
+    def fail(*_: object) -> bool:
+        raise error
+
+    monkeypatch.setattr(JWSRegistry.algorithms["ES256"], "verify", fail)
+    assert not MADE["ES256"].verify(b"message", signature)
 
 
 @pytest.mark.rfc("RFC 7518 3.4")
@@ -141,8 +156,6 @@ def test_a_short_or_weak_rsa_key_is_refused() -> None:
 @pytest.mark.rfc("RFC 7638 3")
 @pytest.mark.parametrize("alg", sorted(keys.ASYMMETRIC))
 def test_the_kid_is_the_thumbprint(alg: Algorithm) -> None:
-    from joserfc.jwk import JWKRegistry
-
     assert JWKRegistry.import_key(MADE[alg].public_jwk()).thumbprint() == MADE[alg].kid
 
 

@@ -115,7 +115,7 @@ def test_one_secret_may_be_spelled_in_three_ways(spell: str) -> None:
     "value",
     [
         "", ",", "1:", "changeme", "your-256-bit-secret", "secret" * 8, "A" * 43, "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
-        "pJ3vQ8nX2kL5mR7tW9yB1cD4fG6hJ0aSeU2iO5zK", "9f3a1c7be2d84065b1f7093ad5c6e28f", "x y z " * 10, "0:" + NEW, "-1:" + NEW, "a:" + NEW,
+        "pJ3vQ8nX2kL5mR7tW9yB1cD4fG6hJ0aSeU2iO5zK", "9f3a1c7be2d84065b1f7093ad5c6e28f", "T7q-xZ0mB4vK9sW2cR8nL1yH6uJ3eD5gP0aF7iO4tQkVy", "x y z " * 10, "0:" + NEW, "-1:" + NEW, "a:" + NEW,
         f"1:{OLD},2:{NEW}", f"1:{OLD},1:{NEW}", f"{OLD},{NEW}", f"2:{NEW},1:changeme", f"2:{NEW},", base64.b64encode(bytes(32)).decode(),
         "a-string-secret-at-least-256-bits-long", "00112233" * 8, NEW + "=" * 3, "MUST_CHANGE_ME_IN_PRODUCTION_PLEASE_NOW_123",
     ],
