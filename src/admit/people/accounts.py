@@ -120,7 +120,10 @@ class Accounts:
     def revoke(
         self, tx: Tx, user: bytes, roles: Iterable[str], via: Via, *, actor: str | None = None
     ) -> Account | Refused:  # fmt: skip
-        """Takes roles away, from the person's service accounts too; never the last administrator's."""
+        """Takes roles away; never the last administrator's.
+
+        Their service accounts keep the word and lose the right: what a key may do is cut to what its owner may do now.
+        """
         lost = set(roles)
         self._lock(tx)
         row = rows.get(tx, user, lock=True)
@@ -128,14 +131,7 @@ class Accounts:
             return Refused("people.not_found")
         left = set(row.roles.split()) - lost
         admin = bool(left & self._admin_roles)
-        done = self._change(tx, user, via, "account.roles_changed", actor, admin=admin, roles=join(left))
-        if isinstance(done, Refused):
-            return done
-        for service in rows.owned_by(tx, user):
-            if lost & set(service.roles.split()):
-                kept = join(set(service.roles.split()) - lost)
-                self._change(tx, service.id, via, "account.roles_changed", actor, roles=kept)
-        return done
+        return self._change(tx, user, via, "account.roles_changed", actor, admin=admin, roles=join(left))
 
     def change_profile(self, tx: Tx, user: bytes, changes: Mapping[str, Any], via: Via) -> Account | Refused:
         """Puts `changes` into the profile; refuses (`people.profile`) what the application's model refuses."""
