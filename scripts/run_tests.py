@@ -83,7 +83,7 @@ def run_pytest(tally: Tally, arguments: list[str]) -> None:
     """Run pytest on as many processes as there are processors."""
     processes = min(len(os.sched_getaffinity(0)), 8) if hasattr(os, "sched_getaffinity") else 2
     several = ["-n", str(processes), "--dist", "worksteal"] if processes > 1 else []
-    status = pytest.main(["-q", *several, *arguments], plugins=[tally])
+    status = pytest.main(["-q", "--durations=5", *several, *arguments], plugins=[tally])
     if status != pytest.ExitCode.OK and not tally.count("failed"):
         tally.add(f"pytest ended with {status!r}", "failed")
 
