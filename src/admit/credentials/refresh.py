@@ -85,6 +85,17 @@ class Refresh:
         parts = RefreshParts.unpack(payload)
         return await self._kit.work.write(lambda tx: self._end_by_token(tx, parts, via))
 
+    async def binding(self, token: str) -> bytes | None:
+        """The grant behind a token of ours, dead or alive: what a CSRF token sent with it must be bound to."""
+        payload = self._format.parse(token)
+        if payload is None:
+            return None
+        parts = RefreshParts.unpack(payload)
+        truth = await self._kit.work.read(lambda tx: rows.family(tx, parts.family))
+        if truth is None or not hmac.compare_digest(bytes(truth.proof), sha256(parts.proof)):
+            return None
+        return bytes(truth.grant_id)
+
     def _rotate(
         self, tx: Tx, parts: RefreshParts, client: str, nonce: bytes, scopes: frozenset[str] | None, via: Via
     ) -> _Rotated | Refused:
@@ -133,7 +144,7 @@ class Refresh:
         for identifier, version in rows.end(tx, None, [bytes(truth.grant_id)], None):
             tx.void(Tie("grant", identifier), version)
         tx.emit(self._event(via, "refresh.reused", truth, outcome="refused", reason="refresh.reused"))
-        return Refused("refresh.reused")
+        return Refused("refresh.reused", recorded=True)
 
     @staticmethod
     def _dead(tx: Tx, truth: FamilyTruth) -> Refused | None:

@@ -132,6 +132,7 @@ REASONS: dict[str, str] = {
     "session.subject_disabled": "not_authenticated",
     "session.fenced": "session_expired",
     "access.fenced": "token_invalid",
+    "access.changed": "not_authenticated",
     "api_key.malformed": "api_key_invalid",
     "api_key.checksum": "api_key_invalid",
     "api_key.environment": "api_key_invalid",

@@ -37,7 +37,8 @@ class Refusal(AdmitError):
 
     `reason` is a key of `REASONS` and decides the public `code`, the HTTP status and the default text. `private` is
     detail for the log only. `retry_after` is sent as Retry-After. `fields` become members of the problem+json body
-    (for example the scopes that are missing, or one error per form field).
+    (for example the scopes that are missing, or one error per form field). `recorded` says that an event of this
+    refusal has been written already, so that the web layer does not write a second one.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Refusal(AdmitError):
         private: str = "",
         retry_after: timedelta | None = None,
         fields: Mapping[str, Any] = MappingProxyType({}),
+        recorded: bool = False,
     ) -> None:
         self.reason = reason
         self.code = REASONS[reason]
@@ -55,6 +57,7 @@ class Refusal(AdmitError):
         self.private = private
         self.retry_after = retry_after
         self.fields = dict(fields)
+        self.recorded = recorded
         super().__init__(f"{self.code}: {self.detail}")
 
     @property
@@ -78,10 +81,11 @@ class Refused:
     reason: str
     private: str = ""
     retry_after: timedelta | None = None
+    recorded: bool = False
 
     def refusal(self) -> Refusal:
         """The exception to raise once the transaction has been committed."""
-        return Refusal(self.reason, private=self.private, retry_after=self.retry_after)
+        return Refusal(self.reason, private=self.private, retry_after=self.retry_after, recorded=self.recorded)
 
 
 __all__ = ["CODES", "REASONS", "AdmitError", "Code", "Refusal", "Refused", "SettingsError", "Unavailable"]

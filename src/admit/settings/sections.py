@@ -68,8 +68,7 @@ class PasswordSettings(Section):
     """Password policy and hash (mission S9, S10)."""
 
     policy: Literal["classic", "nist"] = "classic"
-    hash: Literal["argon2id", "bcrypt"] = "argon2id"
-    profile: str = "default"  # a named cost profile of the hash
+    hash: str = "argon2id"  # a cost profile: argon2id, bcrypt, … (people/passwords/profiles.py)
     context_words: tuple[str, ...] = ()
     disable_after: int = 100  # failures in a row (NIST SP 800-63B-4 section 3.2.2)
     reset_for: timedelta = timedelta(minutes=30)

@@ -1,0 +1,230 @@
+"""`Admit` as an application sees it: declare what routes require, mount, and let the lifespan open and close."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from admit.build import Own, build, close_rooms, master_secrets, open_rooms, open_store
+from admit.credentials.mint import ClaimsFunction
+from admit.flows import RECORDED
+from admit.flows.register import MayRegister
+from admit.ground.clock import Clock
+from admit.ground.errors import AdmitError
+from admit.ground.principal import Principal
+from admit.limits import Limit
+from admit.outbound.mail import Mailer
+from admit.people.profile import NoProfile
+from admit.rooms import Rooms
+from admit.settings import Settings, load
+from admit.web.cookies import Cookies
+from admit.web.csrf import Csrf
+from admit.web.door import Door
+from admit.web.gate import Gate, Seen
+from admit.web.middleware import Middleware
+from admit.web.openapi import describe
+from admit.web.peer import Peer, origins
+from admit.web.protect import Protect
+from admit.web.require import By, Optional, Require, RouteLimit, demand_of
+from admit.web.resolver import Resolver
+from admit.web.routes import account, api_keys, signing_in, well_known
+from admit.web.routes.answers import Answers
+from admit.web.routes.parts import Parts
+from admit.web.site import Site
+
+
+class Admit:
+    """Authentication for one application. Reads `ADMIT_*` and `admit.toml`; keyword arguments win over both.
+
+    `scopes` and `roles` are the registry; `claims`, `may_register`, `profile` and `mailer` are the application's own.
+    Nothing is opened until the lifespan begins or the first request comes. Raises `SettingsError`.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        settings: Settings | None = None,
+        *,
+        scopes: Mapping[str, str] | None = None,
+        roles: Mapping[str, tuple[str, ...]] | None = None,
+        default_roles: tuple[str, ...] | None = None,
+        claims: ClaimsFunction | None = None,
+        may_register: MayRegister | None = None,
+        profile: type[BaseModel] = NoProfile,
+        mailer: Mailer | None = None,
+        clock: Clock | None = None,
+        **overrides: Any,
+    ) -> None:
+        rights = {"scopes": scopes, "roles": roles, "default_roles": default_roles}
+        given = {name: value for name, value in rights.items() if value is not None}
+        if given:
+            overrides["rights"] = {**overrides.get("rights", {}), **given}
+        self.settings = settings if settings is not None else load(**overrides)
+        own = Own(claims, may_register, profile, mailer)
+        self._own = own if clock is None else Own(claims, may_register, profile, mailer, clock)
+        self._door = Door(self._own.clock)
+        self._rooms: Rooms | None = None
+        self._site: Site | None = None
+        self._opening: asyncio.Lock | None = None
+
+    # -- what routes declare ---------------------------------------------------------------------------------------
+
+    def require(
+        self,
+        *scopes: str,
+        any_of: tuple[str, ...] = (),
+        level: int = 1,
+        max_age: timedelta | None = None,
+        fresh: bool = False,
+    ) -> Require:
+        """A dependency that gives the `Principal`: all `scopes`, one of `any_of`, a level of assurance, a fresh proof.
+
+        Refusals: 401 with its code, 403 `insufficient_scope`, 401 `step_up_required`.
+        """
+        self._known((*scopes, *any_of))
+        return Require(self._door, demand_of(scopes, any_of=any_of, level=level, max_age=max_age, fresh=fresh))
+
+    @property
+    def optional(self) -> Optional:
+        """A dependency that gives the `Principal` or None."""
+        return Optional(self._door)
+
+    def limit(self, hits: int, per: timedelta, *, by: By | None = None, name: str = "route") -> RouteLimit:
+        """A dependency that allows `hits` in `per` on a route, per caller's address or whatever `by(request)` says."""
+        return RouteLimit(self._door, Limit(hits, per, name), by)
+
+    def protect(self, app: ASGIApp, *, public: tuple[str, ...] = ()) -> Protect:
+        """`app` with every path closed to nobody but those in `public` (exact, or a prefix that ends with `/*`)."""
+        return Protect(app, self._door, public)
+
+    # -- putting it into an application ----------------------------------------------------------------------------
+
+    def mount(self, app: Starlette, *, cors: bool = False) -> None:
+        """Adds middleware, routes and well-known documents to a FastAPI or Starlette application.
+
+        `cors` puts the application's own routes under the same list of origins.
+        """
+        app.add_middleware(Middleware, site=self.site, cors=cors)
+        if isinstance(app, FastAPI):
+            describe(app, self)
+
+    def wrap(self, app: ASGIApp, *, cors: bool = False) -> ASGIApp:
+        """The same around an ASGI application without a lifespan of its own (else open Admit in that lifespan)."""
+        return _Lifespan(Middleware(app, self.site, cors=cors), self)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """Opens the store before the first request and closes it after the last."""
+        del app
+        await self.open()
+        try:
+            yield
+        finally:
+            await self.close()
+
+    async def open(self) -> None:
+        """Opens the store; safe to call twice. Raises `SettingsError` or `Unavailable`."""
+        lock = self._opening = self._opening or asyncio.Lock()
+        async with lock:
+            site = self.site()
+            if site.is_open:
+                return
+            await open_rooms(self.rooms)
+            site.is_open = True
+
+    async def close(self) -> None:
+        """Writes what is pending and lets go; the next `open` begins anew."""
+        rooms, site = self._rooms, self._site
+        self._rooms = self._site = self._opening = None
+        self._door.gate = self._door.limits = None
+        if rooms is not None and site is not None:
+            await close_rooms(rooms)
+
+    # -- outside requests ------------------------------------------------------------------------------------------
+
+    async def verify(self, text: str) -> Principal:
+        """The Principal behind an access token or API key, outside a request. Raises `Refusal` or `Unavailable`."""
+        await self.open()
+        kind = "api_key" if text.startswith(f"{self.settings.brand}_") else "access_token"
+        facts = await self.rooms.live.facts(kind, text)  # type: ignore[arg-type]
+        return facts.principal(ambient=False)
+
+    @contextlib.contextmanager
+    def acting_as(self, principal: Principal) -> Iterator[None]:
+        """For an application's tests: every route sees `principal`; what the routes demand is still checked."""
+        token = self._door.pretended.set(principal)
+        try:
+            yield
+        finally:
+            self._door.pretended.reset(token)
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    @property
+    def rooms(self) -> Rooms:
+        """The parts, for the command line and for code that needs more than the routes give."""
+        if self._rooms is None:
+            self._rooms = build(self.settings, self._own, open_store(self.settings, self._own))
+        return self._rooms
+
+    def site(self) -> Site:
+        """Our own application; built at first use."""
+        if self._site is None:
+            self._site = self._build_site()
+        return self._site
+
+    def _build_site(self) -> Site:
+        rooms, settings, door = self.rooms, self.settings, self._door
+        peer, cookies = Peer(settings), Cookies(settings)
+        csrf = Csrf(master_secrets(settings).derive("csrf"), self._own.random, peer, origins(settings.cors.origins))
+        resolver = Resolver(settings, rooms.live, peer, cookies, csrf)
+        seen = Seen(rooms.seen.note, rooms.usage)
+        door.gate = Gate(settings, self._own.clock, resolver, rooms.blocks, peer, seen)
+        door.limits = rooms.limits
+        parts, answers = Parts(door, peer, csrf, rooms.kit.work), Answers(settings, cookies, csrf)
+        app = FastAPI(title="Admit", openapi_url=None, redirect_slashes=False)
+        for router in (
+            signing_in.router(rooms, parts, answers),
+            account.router(rooms, parts, answers),
+            api_keys.router(rooms, parts),
+        ):
+            app.include_router(router, prefix=settings.prefix)
+        app.include_router(well_known.router(rooms))
+        site = Site(settings, door, app, rooms.observed.observe, RECORDED)
+        site.opener = self.open
+        return site
+
+    def _known(self, scopes: tuple[str, ...]) -> None:
+        if unknown := set(scopes) - self.settings.scopes.keys():
+            names = ", ".join(sorted(unknown))
+            raise AdmitError(f"unknown scope {names}: declare it in scopes={{name: description}}")
+
+
+class _Lifespan:
+    """Answers lifespan messages for an application that has none of its own."""
+
+    def __init__(self, app: Middleware, auth: Admit) -> None:
+        self._app = app
+        self._auth = auth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        await receive()
+        try:
+            await self._auth.open()
+        except AdmitError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._auth.close()
+        await send({"type": "lifespan.shutdown.complete"})

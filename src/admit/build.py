@@ -1,0 +1,174 @@
+"""Composition: from settings to rooms, in the order of the layers. The only place that knows how parts fit."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from admit.audit.log import Observed
+from admit.credentials.api_keys import ApiKeys
+from admit.credentials.delivery import Delivery
+from admit.credentials.grants import Grants
+from admit.credentials.live import Feed, Live, Truth
+from admit.credentials.live.hint import Hint, LocalHint, SharedHint
+from admit.credentials.mint import ClaimsFunction, Mint
+from admit.credentials.refresh import Refresh
+from admit.credentials.seen import Seen
+from admit.credentials.sessions import Sessions
+from admit.credentials.signing_keys import RING, SigningKeys
+from admit.credentials.tickets import Tickets
+from admit.credentials.usage import Usage
+from admit.crypto.sealing import MasterSecrets, generate
+from admit.flows.account import OwnAccount
+from admit.flows.email import Email
+from admit.flows.gate import Gate as Guesses
+from admit.flows.login import Login
+from admit.flows.mail_jobs import MailJobs
+from admit.flows.password import Passwords
+from admit.flows.proof import PasswordProof
+from admit.flows.reauthenticate import Reauthenticate
+from admit.flows.register import MayRegister, Register
+from admit.ground.clock import Clock, SystemClock
+from admit.ground.errors import SettingsError
+from admit.ground.kit import Kit
+from admit.jobs import Runner, Steps
+from admit.limits import Blocks, open_limits
+from admit.people.new_password import NewPassword
+from admit.outbound.mail import Mailer, open_mailer
+from admit.people.accounts import Accounts
+from admit.people.passwords import Hasher, HashPool, policy_of, profile_of
+from admit.people.profile import NoProfile, Profile
+from admit.rights import Rights
+from admit.rooms import Rooms
+from admit.settings import Settings
+from admit.stores.sql.database import Database, open_database
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What an application brings of its own; all of it plain functions and values."""
+
+    claims: ClaimsFunction | None = None
+    may_register: MayRegister | None = None
+    profile: type[BaseModel] = NoProfile
+    mailer: Mailer | None = None
+    clock: Clock = field(default_factory=SystemClock)
+    random: Callable[[int], bytes] = secrets.token_bytes
+
+
+def master_secrets(settings: Settings) -> MasterSecrets:
+    """ADMIT_SECRET, or on loopback the secret that was made once in the run directory (readable by its owner only).
+
+    Raises `SettingsError` in production without ADMIT_SECRET.
+    """
+    if settings.secret is not None:
+        return MasterSecrets.parse(settings.secret.get_secret_value())
+    if settings.production:
+        raise SettingsError("ADMIT_SECRET is not set. Make one with `admit secret` and keep it outside the code")
+    if settings.database in ("sqlite://", "sqlite:///:memory:"):
+        return MasterSecrets.parse(generate())
+    return MasterSecrets.parse(_kept_secret(settings.run_directory / "secret"))
+
+
+def _kept_secret(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # O_EXCL: of several processes that start at once exactly one makes the secret
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(generate())
+    return path.read_text().strip()
+
+
+def open_store(settings: Settings, own: Own) -> Database:
+    """The database of the settings; voids are kept as long as the longest access token and five minutes."""
+    return open_database(
+        settings.database, own.clock, own.random, void_for=settings.tokens.access_for + timedelta(minutes=5)
+    )
+
+
+def build(settings: Settings, own: Own, database: Database) -> Rooms:
+    """Every room, not yet opened: nothing is read, written or started here."""
+    kit = Kit(database, own.clock, own.random)
+    rights = Rights(settings.scopes, settings.roles)
+    signing_keys = SigningKeys(kit, settings, master_secrets(settings))
+    mint = Mint(settings, signing_keys, own.claims)
+    delivery = Delivery(Sessions(kit, settings), Grants(kit, settings, rights), mint)
+    api_keys, tickets = ApiKeys(kit, settings, rights), Tickets(kit, settings)
+    limits = open_limits(settings, database, own.clock)
+    feed = Feed(kit, database, _hint(settings, own))
+    truth = Truth(kit, settings, rights, signing_keys, api_keys)
+    live = Live(kit, feed, truth, caching=settings.tokens.cache)
+    observed = Observed(kit)
+    accounts = Accounts(kit, rights, Profile(own.profile))
+    pool = HashPool(Hasher(profile_of(settings.passwords.hash)))
+    guesses = Guesses(limits, settings.limits)
+    new_password = NewPassword(
+        policy_of(settings.passwords.policy, max_bytes=pool.hasher.max_bytes), settings.passwords.context_words
+    )
+    proof = PasswordProof(kit, pool, guesses, settings.passwords.disable_after)
+    mail = MailJobs(kit, settings, accounts, tickets, own.mailer or open_mailer(settings, kit))
+    return Rooms(
+        kit=kit, settings=settings, database=database, rights=rights, accounts=accounts, pool=pool, limits=limits,
+        blocks=Blocks(limits, own.clock), signing_keys=signing_keys, delivery=delivery,
+        refresh=Refresh(kit, settings, rights, mint), api_keys=api_keys, usage=Usage(database, own.clock),
+        seen=Seen(database, settings.sessions.idle), tickets=tickets, live=live, observed=observed,
+        jobs=Runner(kit, {"mail": mail}),
+        steps=Steps(kit, [], f"{socket.gethostname()}:{os.getpid()}"),
+        login=Login(kit, settings, pool, guesses, delivery, observed.observe),
+        register=Register(kit, settings, pool, guesses, accounts, new_password, own.may_register),
+        passwords=Passwords(
+            kit, pool, guesses, accounts, new_password, proof, tickets, delivery, api_keys
+        ),
+        email=Email(kit, guesses, tickets),
+        reauthenticate=Reauthenticate(kit, proof, delivery),
+        account=OwnAccount(kit, accounts, proof),
+    )  # fmt: skip
+
+
+async def open_rooms(rooms: Rooms) -> None:
+    """Brings the schema up to date, opens the seal, takes the first poll. Raises `SettingsError` or `Unavailable`."""
+    await rooms.database.migrate()
+    await rooms.signing_keys.prepare()
+    _follow_key_changes(rooms)
+    await rooms.live.feed.freshen()
+
+
+async def close_rooms(rooms: Rooms) -> None:
+    """Finishes what is in hand, writes what was noted, lets go of everything."""
+    await rooms.jobs.close()
+    await rooms.steps.close()
+    await rooms.usage.close()
+    await rooms.seen.close()
+    await rooms.observed.close()
+    await rooms.live.feed.close()
+    await rooms.limits.close()
+    rooms.pool.close()
+    await rooms.database.close()
+
+
+def _follow_key_changes(rooms: Rooms) -> None:
+    pending: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.get_running_loop().create_task(rooms.signing_keys.reload())
+        pending.add(task)
+        task.add_done_callback(pending.discard)
+
+    rooms.live.feed.watch([RING], reload)
+
+
+def _hint(settings: Settings, own: Own) -> Hint:
+    if settings.database in ("sqlite://", "sqlite:///:memory:"):
+        return LocalHint()
+    return SharedHint(settings.run_directory / "feed", own.random)

@@ -1,0 +1,204 @@
+"""The feed as this process knows it: which ties moved, and until when that knowledge may be trusted (the lease).
+
+Proof of the bound: a void committed at c is seen by every poll begun after c. A process that has not applied it began
+its last good poll before c, so its lease ends before c + LEASE. No push, no wall clock and no other process is part of
+the argument; a process that was paused finds its lease run out and fails closed by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from admit.credentials.live.hint import Hint
+from admit.ground.clock import SystemClock
+from admit.ground.errors import Unavailable
+from admit.ground.kit import Kit
+from admit.ground.principal import Tie
+from admit.stores.sql import feed as rows
+from admit.stores.sql.database import Database
+from admit.stores.sql.feed import Poll
+
+EVERY = 0.5  # seconds between polls
+LEASE = 1.5  # seconds from the begin of a good poll
+PATIENCE = 1.0  # seconds a request waits for the poll in flight
+REMEMBER = 360.0  # seconds that voids stay in memory; longer than any facts may be cached
+
+
+class Feed:
+    """Applies voids, polls for those of other processes, holds the lease."""
+
+    def __init__(self, kit: Kit, database: Database, hint: Hint) -> None:
+        self._kit = kit
+        self._database = database
+        self._hint = hint
+        self.generation = 0
+        self.fresh_until = 0.0
+        self._versions: dict[Tie, tuple[int, float]] = {}
+        self._identity: str | None = None
+        self._horizon = 0
+        self._changes: int | None = None
+        self._hint_polled = -1
+        self._lock = threading.Lock()
+        self._poll: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._beat: asyncio.Task[None] | None = None
+        self._watchers: dict[Tie, set[Callable[[], None]]] = {}
+        self._empty: list[Callable[[], None]] = []
+        database.on_commit(self._committed)
+
+    # -- asked on every request ------------------------------------------------------------------------------------
+
+    def is_fresh(self) -> bool:
+        """Whether what this process knows may still be served; 0.2 us."""
+        return self._kit.clock.monotonic() < self.fresh_until and self._hint.read() == self._hint_polled
+
+    def holds(self, ties: Sequence[tuple[Tie, int]]) -> bool:
+        """Whether none of `ties` has moved past the version that came with it."""
+        versions = self._versions
+        return all((moved := versions.get(tie)) is None or moved[0] <= version for tie, version in ties)
+
+    async def freshen(self) -> None:
+        """Returns once the lease holds; raises `Unavailable` when the store cannot be asked in time.
+
+        Every waiting request shares the ONE poll in flight: a query each would turn a slow database into a dead one.
+        """
+        self.start()
+        for _ in range(3):
+            if self.is_fresh():
+                return
+            # a poll in flight may have begun before the hint moved: then one more is needed
+            await self._join_poll()
+        if self._kit.clock.monotonic() >= self.fresh_until:
+            raise Unavailable("database")
+
+    # -- what moved ------------------------------------------------------------------------------------------------
+
+    def apply(self, voids: Iterable[tuple[Tie, int]]) -> None:
+        """Takes voids in; the highest version wins, so doubled and late ones do no harm. Any thread may call."""
+        moved: list[Tie] = []
+        with self._lock:
+            at = self._kit.clock.monotonic()
+            for tie, version in voids:
+                known = self._versions.get(tie)
+                if known is None or known[0] < version:
+                    self._versions[tie] = (version, at)
+                    moved.append(tie)
+            if moved:
+                self.generation += 1
+        self._tell(moved)
+
+    def watch(self, ties: Iterable[Tie], hear: Callable[[], None]) -> Callable[[], None]:
+        """Calls `hear` on the loop whenever one of `ties` moves; returns a function that stops it."""
+        watched = list(ties)
+        for tie in watched:
+            self._watchers.setdefault(tie, set()).add(hear)
+
+        def stop() -> None:
+            for tie in watched:
+                ears = self._watchers.get(tie, set())
+                ears.discard(hear)
+                if not ears:
+                    self._watchers.pop(tie, None)
+
+        return stop
+
+    def on_other_database(self, hear: Callable[[], None]) -> None:
+        """Calls `hear` when the store turns out to be another one than before (a restore, a failover gone wrong)."""
+        self._empty.append(hear)
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begins to poll on the running loop. Not needed for correctness: without it requests poll by themselves."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop and self._beat is not None and not self._beat.done():
+            return
+        self._loop, self._poll = loop, None
+        self._beat = loop.create_task(self._keep_polling(), name="admit-feed")
+
+    async def close(self) -> None:
+        """Stops polling."""
+        for task in (self._beat, self._poll):
+            if task is not None and task.get_loop() is asyncio.get_running_loop():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Unavailable):
+                    await task
+        self._hint.close()
+
+    async def poll(self) -> None:
+        """One poll: everything committed before it began is applied when it returns. Raises `Unavailable`."""
+        clock = self._kit.clock
+        begun, hint = clock.monotonic(), self._hint.read()
+        try:
+            changes = await self._database.changes()
+            if changes is None or changes != self._changes or not self._horizon:
+                self._take(await self._read())
+        except BaseException:
+            # whatever was missed meanwhile is found by reading every live void again
+            self._horizon = 0
+            raise
+        self._changes, self._hint_polled = changes, hint
+        self.fresh_until = begun + LEASE
+        self._forget(begun)
+
+    async def _read(self) -> tuple[Poll, str | None]:
+        horizon = self._horizon
+        clock = self._kit.clock
+        before = time.monotonic()
+        polled, identity = await self._database.read(
+            lambda tx: (rows.poll(tx, horizon), rows.identity(tx) if not horizon else None)
+        )
+        if polled.database_time is not None and isinstance(clock, SystemClock):
+            # half the way back: exp and iat then agree on every node whatever NTP does to one of them
+            half = int((time.monotonic() - before) * 500_000)
+            clock.offset += polled.database_time + half - clock.now()
+        return polled, identity
+
+    def _take(self, seen: tuple[Poll, str | None]) -> None:
+        polled, identity = seen
+        if identity is not None and identity != self._identity:
+            if self._identity is not None:
+                for hear in self._empty:
+                    hear()
+            self._identity = identity
+        self.apply(polled.rows)
+        # an empty table leaves the horizon at 0, which would mean: not read yet
+        self._horizon = max(polled.horizon, 1) if polled.horizon >= self._horizon else polled.horizon
+
+    async def _join_poll(self) -> None:
+        if self._poll is None or self._poll.done():
+            self._poll = asyncio.get_running_loop().create_task(self.poll(), name="admit-poll")
+        try:
+            await asyncio.wait_for(asyncio.shield(self._poll), PATIENCE)
+        except TimeoutError:
+            raise Unavailable("database") from None
+
+    async def _keep_polling(self) -> None:
+        while True:
+            jitter = self._kit.random(1)[0] / 255 * 0.1
+            with contextlib.suppress(Unavailable):
+                await self._join_poll()
+            await asyncio.sleep(EVERY - jitter)
+
+    def _committed(self, voids: Sequence[tuple[Tie, int]]) -> None:
+        # after the commit and before the answer: dead at once in this process, and a hint to the others on this host
+        self.apply(voids)
+        self._hint.bump()
+
+    def _tell(self, moved: Iterable[Tie]) -> None:
+        loop = self._loop
+        if loop is None or loop.is_closed() or not self._watchers:
+            return
+        for tie in moved:
+            for hear in list(self._watchers.get(tie, ())):
+                loop.call_soon_threadsafe(hear)
+
+    def _forget(self, now: float) -> None:
+        if len(self._versions) < 1000:
+            return
+        with self._lock:
+            self._versions = {tie: kept for tie, kept in self._versions.items() if kept[1] + REMEMBER > now}

@@ -1,0 +1,41 @@
+"""What we know of one request: its id, how it came, who sent it (found out when somebody asks), the limits it hit."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from starlette.types import Scope
+
+from admit.ground.events import Via
+from admit.limits import Hit
+
+if TYPE_CHECKING:
+    from admit.web.resolver import Resolved
+
+# random per process, then a counter: unique without asking the operating system on each request
+_PREFIX = secrets.token_hex(6)
+_COUNTER = itertools.count(1)
+
+
+class RequestContext:
+    """One per request and Admit, in the ASGI scope."""
+
+    __slots__ = ("_via", "hits", "request_id", "resolved", "scope")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.request_id = f"{_PREFIX}-{next(_COUNTER):x}"
+        self.resolved: Resolved | None = None
+        self.hits: list[Hit] = []
+        self._via: Via | None = None
+
+    def via(self, address: Callable[[Scope], str | None]) -> Via:
+        """The way the request came, for events."""
+        if self._via is None:
+            agent = next((value for name, value in self.scope["headers"] if name == b"user-agent"), None)
+            shown = agent.decode("latin-1")[:300] if agent is not None else None
+            self._via = Via(self.request_id, address(self.scope), shown)
+        return self._via

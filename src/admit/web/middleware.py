@@ -1,0 +1,96 @@
+"""The pure ASGI middleware: a context for each request, our own paths to our own application, refusals to answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from starlette._utils import get_route_path
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from admit.ground.errors import Refusal, Unavailable
+from admit.limits import headers as limit_headers
+from admit.web import problem
+from admit.web.context import RequestContext
+
+if TYPE_CHECKING:
+    from admit.web.site import Site
+
+Header = tuple[bytes, bytes]
+_STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
+
+
+class Middleware:
+    """Stands around an ASGI application. `site` is asked late, since the application's lifespan may open it."""
+
+    def __init__(self, app: ASGIApp, site: Callable[[], Site], *, cors: bool = False) -> None:
+        self.app = app
+        self._site = site
+        self._cors = cors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        site = self._site()
+        context = site.door.context(scope)
+        owned = site.owns(get_route_path(scope))
+        cors = site.cors if scope["type"] == "http" and (owned or self._cors) else None
+        answer = _Answer(send, site.headers if owned else (), context)
+        if cors is not None:
+            answer.extra = [*answer.extra, *cors.headers(scope)]
+            if cors.is_preflight(scope):
+                answer.extra = site.headers
+                await cors.preflight(scope, answer)
+                return
+        try:
+            if not site.is_open:
+                await site.open()
+            await (site.app if owned else self.app)(scope, receive, answer)
+        except (Refusal, Unavailable) as error:
+            if answer.started:
+                raise
+            await refuse(site, context, problem.refusal_of(error), answer)
+
+
+class _Answer:
+    """The `send` of one request: adds the request id, the limits that were hit, and `extra`."""
+
+    __slots__ = ("context", "extra", "send", "started")
+
+    def __init__(self, send: Send, extra: list[Header] | tuple[()], context: RequestContext) -> None:
+        self.send = send
+        self.extra: list[Header] | tuple[()] = extra
+        self.context = context
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        kind = message["type"]
+        if kind in _STARTS:
+            self.started = True
+            context = self.context
+            # a list of our own: an application may hand the same header list to several responses
+            headers = [*message.get("headers", ()), (b"x-request-id", context.request_id.encode()), *self.extra]
+            if context.hits:
+                headers += limit_headers(context.hits)
+            message["headers"] = headers
+        elif kind == "websocket.accept":
+            self.started = True
+        await self.send(message)
+
+
+async def refuse(site: Site, context: RequestContext, refusal: Refusal, send: Send) -> None:
+    """Answers with a refusal, and writes the one event of it."""
+    site.record(context, refusal)
+    scope = context.scope
+    websocket = scope["type"] == "websocket"
+    if websocket and "websocket.http.response" not in scope.get("extensions", {}):
+        code = 4401 if refusal.status == 401 else 4403
+        await send({"type": "websocket.close", "code": code, "reason": refusal.code})
+        return
+    kind = "websocket.http.response" if websocket else "http.response"
+    content = problem.body(refusal, context.request_id)
+    length = (b"content-length", str(len(content)).encode())
+    headers = [*problem.headers(refusal, site.realm), length]
+    await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": b"" if scope.get("method") == "HEAD" else content})
