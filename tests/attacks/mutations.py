@@ -97,8 +97,9 @@ def _none(t: _Token) -> Iterator[Mutation]:
         head = b64(compact(t.header | {"alg": alg}))
         yield f"M{number:02} {alg}", f"{head}.{t.p}."
         yield f"M05 {alg} old signature", f"{head}.{t.p}.{t.s}"
-    for alg in ("none ", "", None, 0, ["none"], [t.header["alg"]], True, {"alg": "none"}):
-        yield f"M06 {alg!r}", t.with_header(alg=alg)
+    wrong: list[Any] = ["none ", "", None, 0, ["none"], [t.header["alg"]], True, {"alg": "none"}]
+    for value in wrong:
+        yield f"M06 {value!r}", t.with_header(alg=value)
     bare = {name: value for name, value in t.header.items() if name != "alg"}
     yield "M06 missing", f"{b64(compact(bare))}.{t.p}.{t.s}"
 
@@ -127,7 +128,7 @@ def _guessed_keys(t: _Token) -> Iterator[Mutation]:
 
 def _key_confusion(t: _Token, jwk: Mapping[str, Any]) -> Iterator[Mutation]:
     """The public key in every spelling, as an HMAC secret (CVE-2022-29217, CVE-2024-33663)."""
-    native = JWKRegistry.import_key(dict(jwk)).public_key
+    native: Any = JWKRegistry.import_key(dict(jwk)).public_key
     forms = {
         "PEM": native.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
         "DER": native.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),

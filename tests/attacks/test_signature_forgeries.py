@@ -38,7 +38,10 @@ RIGHT_INFO = PREFIXES["sha256"] + HASH
 
 def raw_signature(block: bytes) -> bytes:
     """The RSA operation alone, over whatever the block holds."""
-    return pow(int.from_bytes(block, "big"), NUMBERS.d, MODULUS).to_bytes(SIZE, "big")
+    number = int.from_bytes(block, "big")
+    # by the two primes (RFC 8017 section 5.1.2), a quarter of the time
+    of_p, of_q = pow(number, NUMBERS.dmp1, NUMBERS.p), pow(number, NUMBERS.dmq1, NUMBERS.q)
+    return (of_q + NUMBERS.iqmp * (of_p - of_q) % NUMBERS.p * NUMBERS.q).to_bytes(SIZE, "big")
 
 
 def block(

@@ -10,7 +10,6 @@ import base64
 import hmac
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from secrets import token_bytes
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, Self, cast, get_args
@@ -260,11 +259,3 @@ class Ring:
     def jwks(self, now: int) -> dict[str, list[dict[str, Any]]]:
         """The JWK set (RFC 7517 section 5) at `now`: public halves only, a symmetric key never appears."""
         return {"keys": [key.public_jwk() for key in self.keys if key.usable(now) and key.alg in ASYMMETRIC]}
-
-
-def rotation(now: int, publish_for: timedelta, live_for: timedelta) -> tuple[int, int]:
-    """When a key made at `now` may sign (once every JWKS copy is renewed), and when its predecessor may
-    retire (once no token of it lives). `publish_for` is the JWKS max-age, `live_for` the longest token life.
-    """
-    active = now + publish_for // timedelta(microseconds=1)
-    return active, active + (live_for + publish_for) // timedelta(microseconds=1)

@@ -221,7 +221,7 @@ def test_claims_cannot_be_changed_after_the_check() -> None:
     "make",
     [
         lambda: replace(RULES, audience=frozenset()),
-        lambda: replace(RULES, audience="api"),
+        lambda: replace(RULES, audience="api"),  # type: ignore[arg-type]
         lambda: replace(RULES, issuer=""),
         lambda: replace(RULES, algorithms=frozenset()),
     ],

@@ -80,7 +80,8 @@ def test_random_secrets_pass_in_every_spelling() -> None:
 
 
 def _primes_near(start: int, count: int) -> list[int]:
-    found, candidate = [], start | 1
+    found: list[int] = []
+    candidate = start | 1
     while len(found) < count:
         if all(pow(base, candidate - 1, candidate) == 1 for base in (2, 3, 5, 7)):
             found.append(candidate)
