@@ -113,7 +113,7 @@ class Admit:
         """
         app.add_middleware(Middleware, site=self.site, cors=cors)
         if isinstance(app, FastAPI):
-            describe(app, self)
+            describe(app, self.settings, self.site)
 
     def wrap(self, app: ASGIApp, *, cors: bool = False) -> ASGIApp:
         """The same around an ASGI application without a lifespan of its own (else open Admit in that lifespan)."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from admit.audit.log import Observed
+from admit.background import Cleaning, Sealing, steps
 from admit.credentials.api_keys import ApiKeys
 from admit.credentials.delivery import Delivery
 from admit.credentials.grants import Grants
@@ -41,9 +42,9 @@ from admit.ground.errors import SettingsError
 from admit.ground.kit import Kit
 from admit.jobs import Runner, Steps
 from admit.limits import Blocks, open_limits
-from admit.people.new_password import NewPassword
 from admit.outbound.mail import Mailer, open_mailer
 from admit.people.accounts import Accounts
+from admit.people.new_password import NewPassword
 from admit.people.passwords import Hasher, HashPool, policy_of, profile_of
 from admit.people.profile import NoProfile, Profile
 from admit.rights import Rights
@@ -101,10 +102,12 @@ def build(settings: Settings, own: Own, database: Database) -> Rooms:
     """Every room, not yet opened: nothing is read, written or started here."""
     kit = Kit(database, own.clock, own.random)
     rights = Rights(settings.scopes, settings.roles)
-    signing_keys = SigningKeys(kit, settings, master_secrets(settings))
+    masters = master_secrets(settings)
+    signing_keys, sealing = SigningKeys(kit, settings, masters), Sealing(kit, masters)
     mint = Mint(settings, signing_keys, own.claims)
     delivery = Delivery(Sessions(kit, settings), Grants(kit, settings, rights), mint)
     api_keys, tickets = ApiKeys(kit, settings, rights), Tickets(kit, settings)
+    cleaning = Cleaning(kit, settings, tickets, api_keys)
     limits = open_limits(settings, database, own.clock)
     feed = Feed(kit, database, _hint(settings, own))
     truth = Truth(kit, settings, rights, signing_keys, api_keys)
@@ -124,7 +127,8 @@ def build(settings: Settings, own: Own, database: Database) -> Rooms:
         refresh=Refresh(kit, settings, rights, mint), api_keys=api_keys, usage=Usage(database, own.clock),
         seen=Seen(database, settings.sessions.idle), tickets=tickets, live=live, observed=observed,
         jobs=Runner(kit, {"mail": mail}),
-        steps=Steps(kit, [], f"{socket.gethostname()}:{os.getpid()}"),
+        steps=Steps(kit, steps(kit, signing_keys, sealing.step, cleaning.step), f"{socket.gethostname()}:{os.getpid()}"),
+        sealing=sealing,
         login=Login(kit, settings, pool, guesses, delivery, observed.observe),
         register=Register(kit, settings, pool, guesses, accounts, new_password, own.may_register),
         passwords=Passwords(
@@ -142,6 +146,8 @@ async def open_rooms(rooms: Rooms) -> None:
     await rooms.signing_keys.prepare()
     _follow_key_changes(rooms)
     await rooms.live.feed.freshen()
+    rooms.jobs.ensure()
+    rooms.steps.ensure()
 
 
 async def close_rooms(rooms: Rooms) -> None:

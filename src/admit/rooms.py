@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from admit.audit.log import Observed
+from admit.background import Sealing
 from admit.credentials.api_keys import ApiKeys
 from admit.credentials.delivery import Delivery
 from admit.credentials.live import Live
@@ -52,6 +53,7 @@ class Rooms:
     observed: Observed
     jobs: Runner
     steps: Steps
+    sealing: Sealing
     login: Login
     register: Register
     passwords: Passwords

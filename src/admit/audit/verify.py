@@ -172,7 +172,7 @@ def _check_events(report: Report, sealed: _Sealed) -> events.Position | None:
             kind: ProblemKind = "event_reordered" if found in of_block else "event_altered"
             report.add(Problem(kind, block.height, show("evt", event.id), row.seq))
         _check_personal(report, event, block.height)
-    if root(leaves) != block.root:
+    if root(leaves) != block.root or len(leaves) != block.size:
         _explain_root(report, sealed)
     present = [events.Position("", row.xid, row.seq) for row in sealed.rows.values()]
     return max(present, default=None)
@@ -192,7 +192,7 @@ def _explain_root(report: Report, sealed: _Sealed) -> None:
     height = sealed.block.height
     in_order = sorted(sealed.rows.values(), key=lambda row: (row.xid, row.seq))
     original = [leaf(canonical(row)) for row in in_order]
-    if root(original) != sealed.block.root:
+    if len(sealed.log) != sealed.block.size or root(original) != sealed.block.root:
         report.add(Problem("log_altered", height))
         return
     for row, event in zip(sealed.log, in_order, strict=False):

@@ -13,7 +13,13 @@ TENANT = 1
 
 
 async def open_sealer(kit: Kit, masters: MasterSecrets, purpose: str) -> Sealer:
-    """The sealer for a purpose; makes its first data key when there is none, and re-wraps after a new master secret.
+    """The sealer for a purpose. Raises as `data_keys` does."""
+    keys = await data_keys(kit, masters, purpose)
+    return Sealer(keys, max(keys))
+
+
+async def data_keys(kit: Kit, masters: MasterSecrets, purpose: str) -> dict[int, bytes]:
+    """The data keys of a purpose (number -> 32 bytes); makes its first data key when there is none, and re-wraps after a new master secret.
 
     Raises `SettingsError` when no master secret opens what is stored: better no start than new keys beside old ones.
     """
@@ -35,7 +41,7 @@ async def open_sealer(kit: Kit, masters: MasterSecrets, purpose: str) -> Sealer:
     ]
     if stale:
         await kit.work.write(lambda tx: rows.rewrap(tx, stale))
-    return Sealer(keys, max(keys))
+    return keys
 
 
 def _insert_first(tx: Tx, made: DataKeyRow) -> list[DataKeyRow]:

@@ -69,8 +69,9 @@ class Blocks:
             if (task := self._fetching.get((key, limit))) is None:
                 task = self._fetching[key, limit] = asyncio.ensure_future(self._fetch(key, limit))
                 task.add_done_callback(_heard)
-            # the shield: a client that goes away must not take the fetch from the others that wait for it
-            await asyncio.shield(task)
+            # wait, not await: a client that goes away must not take the fetch from the others that wait for it
+            await asyncio.wait([task])
+            task.result()
         return hit
 
     async def _fetch(self, key: str, limit: Limit) -> None:

@@ -64,9 +64,7 @@ def is_public(address: Address) -> bool:
         return not any(address in block for block in _INNER_V4)
     if address.scope_id is not None or address not in _GLOBAL_V6:
         return False
-    if (
-        int(address) >> 32
-    ) & 0xFFFF_FFFF in _ISATAP:  # RFC 5214 6.1: an IPv4 address in the interface identifier
+    if (int(address) >> 32) & 0xFFFF_FFFF in _ISATAP:  # RFC 5214 6.1: an IPv4 address in the interface identifier
         return False
     return not any(address in block for block in _INNER_V6)
 

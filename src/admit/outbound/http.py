@@ -60,9 +60,7 @@ class Guarded:
         headers: Mapping[str, str] | None = None,
     ) -> httpx2.Response:  # fmt: skip
         """POST a form or JSON; see `request`. A redirect is refused: it would carry the body elsewhere."""
-        return await self.request(
-            httpx2.Request("POST", url, headers=headers, data=form, json=json), part=part
-        )
+        return await self.request(httpx2.Request("POST", url, headers=headers, data=form, json=json), part=part)
 
     async def request(self, request: httpx2.Request, *, part: str, redirects: int = 0) -> httpx2.Response:
         """The answer with its whole body, whatever its status.
@@ -137,9 +135,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         url = self._rules.check(request.url)
         sent = httpcore2.Request(
             method=request.method,
-            url=httpcore2.URL(
-                scheme=url.raw_scheme, host=url.raw_host.lower(), port=url.port, target=url.raw_path
-            ),
+            url=httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host.lower(), port=url.port, target=url.raw_path),
             headers=_headers(request, url),
             content=request.stream,
             # nothing of the caller's extensions: "sni_hostname" and "target" would change what was checked

@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _LONGEST_URL = 4096
 
 
-class OutboundRefused(AdmitError):  # noqa: N818 (named as what it is, like Refusal)
+class OutboundRefused(AdmitError):
     """An outgoing call that is not made, or whose answer is not taken.
 
     `reason` is one of `OUTBOUND_REASONS`. The text says no more: which address a name led to, or what

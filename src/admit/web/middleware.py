@@ -72,7 +72,8 @@ class _Answer:
             # a list of our own: an application may hand the same header list to several responses
             headers = [*message.get("headers", ()), (b"x-request-id", context.request_id.encode()), *self.extra]
             if context.hits:
-                headers += limit_headers(context.hits)
+                # Retry-After belongs to the refusal, which has it already
+                headers += [field for field in limit_headers(context.hits) if field[0] != b"retry-after"]
             message["headers"] = headers
         elif kind == "websocket.accept":
             self.started = True

@@ -2,55 +2,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from admit.settings import Settings
 from admit.web.cookies import Cookies
 from admit.web.csrf import SAFE
 from admit.web.require import Optional, Require
-
-if TYPE_CHECKING:
-    from admit.auth import Admit
+from admit.web.site import Site
 
 
-def describe(app: FastAPI, auth: Admit) -> None:
+def describe(app: FastAPI, settings: Settings, site: Callable[[], Site]) -> None:
     """Has `app.openapi()` name our schemes at every route that requires something, and list our own routes."""
     original = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = original()
-            complete(schema, app, auth)
+            complete(schema, app, settings, site())
         assert app.openapi_schema is not None  # noqa: S101
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def document(auth: Admit) -> dict[str, Any]:
+def document(settings: Settings, site: Site) -> dict[str, Any]:
     """The OpenAPI document of our own routes alone."""
-    own = auth.site().app
+    own = site.app
     schema = get_openapi(title="Admit", version="0.1.0", routes=own.routes)
     _secure(schema, own)
-    _schemes(schema, auth)
+    _schemes(schema, settings)
     return schema
 
 
-def complete(schema: dict[str, Any], app: FastAPI, auth: Admit) -> None:
+def complete(schema: dict[str, Any], app: FastAPI, settings: Settings, site: Site) -> None:
     """Adds schemes, securities and our own paths to an application's schema."""
     _secure(schema, app)
-    _schemes(schema, auth)
-    ours = document(auth)
+    _schemes(schema, settings)
+    ours = document(settings, site)
     schema.setdefault("paths", {}).update(ours["paths"])
     schema["components"].setdefault("schemas", {}).update(ours["components"].get("schemas", {}))
 
 
-def _schemes(schema: dict[str, Any], auth: Admit) -> None:
-    settings = auth.settings
+def _schemes(schema: dict[str, Any], settings: Settings) -> None:
     cookie = Cookies(settings).session
     schema.setdefault("components", {}).setdefault("securitySchemes", {}).update(
         {

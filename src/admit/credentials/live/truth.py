@@ -9,6 +9,7 @@ from admit.credentials import methods as proofs
 from admit.credentials.api_keys import ApiKeys
 from admit.credentials.signing_keys import SigningKeys
 from admit.crypto import jwt
+from admit.crypto.keys import ASYMMETRIC
 from admit.crypto.opaque import SessionParts, session_format, sha256
 from admit.ground.errors import Refusal, Refused
 from admit.ground.ids import read, show
@@ -37,7 +38,8 @@ class Truth:
             key_for=lambda kid: signing_keys.ring.claimed(kid, kit.clock.now()),
             issuer=settings.issuer,
             audience=frozenset(settings.audience),
-            algorithms=frozenset([settings.tokens.algorithm]),
+            # a change of the algorithm must not kill the tokens of the keys before; each key has its own, compared at use
+            algorithms=frozenset(["HS256"]) if settings.tokens.algorithm == "HS256" else ASYMMETRIC,
             leeway=settings.tokens.leeway,
         )
         self._reloaded = -_RELOAD_AFTER

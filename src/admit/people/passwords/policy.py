@@ -54,7 +54,7 @@ class Policy:
         text = unicodedata.normalize("NFC", password)
         return [
             *self._shape(text),
-            *(self._classes(text) if self.classes else ()),
+            *self.lacking(text),
             *(("password.too_common",) if is_common(text) else ()),
             *(("password.like_username",) if self._like_name(text, username, email) else ()),
             *(("password.context",) if self._context(text, context) else ()),
@@ -69,16 +69,18 @@ class Policy:
         if len(text) > self.max_length or (self.max_bytes is not None and size > self.max_bytes):
             yield "password.too_long"
 
-    def _classes(self, text: str) -> Iterator[str]:
-        if not any(ch.isupper() for ch in text):
-            yield "password.no_upper"
-        if not any(ch.islower() for ch in text):
-            yield "password.no_lower"
-        if not any(ch.isdigit() for ch in text):
-            yield "password.no_digit"
-        # any printable that is neither letter nor digit, the space among them
-        if not any(ch.isprintable() and not ch.isalnum() for ch in text):
-            yield "password.no_symbol"
+    def lacking(self, text: str) -> list[str]:
+        """The reasons `password.no_*` for the character classes that the policy demands and `text` has not."""
+        if not self.classes:
+            return []
+        present = {
+            "password.no_upper": any(ch.isupper() for ch in text),
+            "password.no_lower": any(ch.islower() for ch in text),
+            "password.no_digit": any(ch.isdigit() for ch in text),
+            # any printable that is neither letter nor digit, the space among them
+            "password.no_symbol": any(ch.isprintable() and not ch.isalnum() for ch in text),
+        }
+        return [reason for reason, found in present.items() if not found]
 
     def _like_name(self, text: str, username: str | None, email: str | None) -> bool:
         names = likeness.names_of(username, email)

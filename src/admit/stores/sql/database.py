@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from admit.ground.clock import Clock, micros
+from admit.ground.clock import Clock
 from admit.ground.errors import SettingsError
-from admit.ground.principal import Tie
-from admit.ground.work import Tx, Work
-from admit.stores.sql import events, feed, jobs
-
-T = TypeVar("T")
-DEFAULT_TENANT = 1
-AfterCommit = Callable[[Sequence[tuple[Tie, int]]], None]
+from admit.ground.work import Work
+from admit.stores.sql.scribe import AfterCommit, Scribe
 
 
 class Database(Work, Protocol):
@@ -38,25 +33,6 @@ class Database(Work, Protocol):
     async def close(self) -> None:
         """Finishes what is queued and lets go of every connection."""
         ...
-
-
-class Scribe:
-    """Opens the Tx of a unit of work and writes what it collected: events, voids, jobs."""
-
-    def __init__(self, clock: Clock, random: Callable[[int], bytes], dialect: str, void_for: timedelta) -> None:
-        self._clock = clock
-        self._random = random
-        self._dialect = dialect
-        self._void_for = micros(void_for)
-
-    def run(self, connection: object, body: Callable[[Tx], T]) -> tuple[T, Tx]:
-        """Runs `body` on an open transaction and writes its events, voids and jobs into it."""
-        tx = Tx(connection, self._clock.now(), DEFAULT_TENANT, self._dialect)  # type: ignore[arg-type]
-        result = body(tx)
-        events.insert(tx, tx.events, self._random)
-        feed.insert(tx, tx.voids, tx.now + self._void_for)
-        jobs.insert(tx, tx.jobs)
-        return result, tx
 
 
 def open_database(

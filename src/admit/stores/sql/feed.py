@@ -56,6 +56,11 @@ def _poll_postgresql(tx: Tx, horizon: int) -> Poll:
     return Poll(rows[0].xmin, voids, rows[0].at)
 
 
+def identity(tx: Tx) -> str | None:
+    """Which database this is: a random name given by the first migration."""
+    return tx.connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.name == "identity")).scalar()
+
+
 def forget(tx: Tx, limit: int = 1000) -> int:
     """Deletes up to `limit` voids that are past their time; returns how many."""
     old = sa.select(schema.voids.c.seq).where(schema.voids.c.until < tx.now).limit(limit)

@@ -43,13 +43,9 @@ def read(tx: Tx, key: str) -> int:
 
 
 def refund(tx: Tx, key: str, cost: int) -> None:
-    """Takes `cost` (microseconds) out of the bucket, never below empty."""
-    left = limits.c.tat - cost
-    tx.connection.execute(
-        sa.update(limits)
-        .where(_is(limits, tx, key), limits.c.tat > tx.now)
-        .values(tat=sa.case((left > tx.now, left), else_=tx.now))
-    )
+    """Takes `cost` (microseconds) out of the bucket; below empty is empty, since `hit` begins now at the earliest."""
+    statement = sa.update(limits).where(_is(limits, tx, key), limits.c.tat > tx.now)
+    tx.connection.execute(statement.values(tat=limits.c.tat - cost))
 
 
 def fail(tx: Tx, key: str, forget: timedelta) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from admit.ground.errors import Unavailable
 from admit.ground.work import Tx
-from admit.stores.sql.database import AfterCommit, Scribe
+from admit.stores.sql.scribe import AfterCommit, Scribe
 
 T = TypeVar("T")
 POOL = 10

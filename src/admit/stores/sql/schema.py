@@ -441,6 +441,7 @@ leases = _table(
 outbox = _table(
     "outbox",
     Column("seq", Serial, primary_key=True, autoincrement=True),
+    _tenant(),
     _time("at", nullable=False),
     Column("recipient", Text, nullable=False),
     Column("subject", Text, nullable=False),

@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from admit.ground.errors import Unavailable
 from admit.ground.work import Tx
-from admit.stores.sql.database import AfterCommit, Scribe
+from admit.stores.sql.scribe import AfterCommit, Scribe
 
 T = TypeVar("T")
 QUEUE = 2000

@@ -2,7 +2,7 @@
 local now, after, first = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local longest, forget = tonumber(ARGV[4]), tonumber(ARGV[5])
 -- the server forgets by its own clock; by ours the row may be over although it still stands
-if tonumber(redis.call('HGET', KEYS[1], 'forget_at') or '0') <= now then
+if tonumber(redis.call('HGET', KEYS[1], 'forget_at') or 0) <= now then
   redis.call('DEL', KEYS[1])
 end
 local failures = redis.call('HINCRBY', KEYS[1], 'failures', 1)
@@ -10,7 +10,6 @@ local wait = 0
 if failures >= after then
   wait = math.min(longest, first * 2 ^ math.min(failures - after, 53))
 end
-redis.call('HSET', KEYS[1], 'until', string.format('%.0f', now + wait),
-  'forget_at', string.format('%.0f', now + forget))
-redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.ceil(forget / 1000)))
+redis.call('HSET', KEYS[1], 'until', now + wait, 'forget_at', now + forget)
+redis.call('PEXPIRE', KEYS[1], math.ceil(forget / 1000))
 return wait

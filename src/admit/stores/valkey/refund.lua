@@ -1,9 +1,8 @@
 -- KEYS: bucket. ARGV: now, cost (microseconds). Answer: 1.
 local now, cost = tonumber(ARGV[1]), tonumber(ARGV[2])
-local tat = tonumber(redis.call('GET', KEYS[1]) or '0') - cost
+local tat = tonumber(redis.call('GET', KEYS[1]) or 0) - cost
 if tat > now then
-  local left = string.format('%.0f', math.ceil((tat - now) / 1000))
-  redis.call('SET', KEYS[1], string.format('%.0f', tat), 'PX', left)
+  redis.call('SET', KEYS[1], tat, 'PX', math.ceil((tat - now) / 1000))
 else
   redis.call('DEL', KEYS[1])
 end

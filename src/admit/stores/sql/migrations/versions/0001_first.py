@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -15,6 +17,9 @@ depends_on = None
 
 def upgrade() -> None:
     metadata.create_all(op.get_bind(), checkfirst=False)
+    op.get_bind().execute(
+        sa.text("INSERT INTO admit_meta (name, value) VALUES ('identity', :value)"), {"value": secrets.token_hex(16)}
+    )
     op.execute(sa.text("INSERT INTO admit_tenants (id, name) VALUES (1, 'default')"))
     # the built-in sign-in is a client like any other, so that every token has a grant and "same client" one meaning
     op.get_bind().execute(

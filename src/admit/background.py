@@ -1,0 +1,86 @@
+"""What one process of all does in the background: sealing the log, watching it, rotating keys, cleaning up.
+
+Nothing depends on it for being right: mounted applications may get no lifespan, and then it just does not happen here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from admit.audit.keys import AuditKey
+from admit.audit.seal import Sealer
+from admit.audit.watch import Watch
+from admit.credentials.api_keys import ApiKeys
+from admit.credentials.signing_keys import SigningKeys
+from admit.credentials.tickets import Tickets
+from admit.credentials.vault import data_keys
+from admit.crypto.sealing import MasterSecrets
+from admit.ground.clock import micros
+from admit.ground.events import Via
+from admit.ground.kit import Kit
+from admit.ground.work import Tx
+from admit.jobs.leader import Step
+from admit.settings import Settings
+from admit.stores.sql import claims, feed, grants, jobs, limits, sessions
+
+AUDIT = "audit"
+KEPT = timedelta(days=30)  # how long ended sign-ins and finished jobs can still be explained
+
+
+class Sealing:
+    """Seals the log with a key that is made at first use and kept wrapped beside the others."""
+
+    def __init__(self, kit: Kit, masters: MasterSecrets) -> None:
+        self._kit = kit
+        self._masters = masters
+        self._sealer: Sealer | None = None
+
+    async def key(self) -> AuditKey:
+        """The key that signs blocks."""
+        return AuditKey.from_seed((await data_keys(self._kit, self._masters, AUDIT))[1])
+
+    async def step(self) -> bool:
+        """Seals one block; True when there is more."""
+        if self._sealer is None:
+            self._sealer = Sealer(self._kit, await self.key())
+        return await self._sealer.step()
+
+
+class Cleaning:
+    """Deletes what is past its time, a thousand rows at once."""
+
+    def __init__(self, kit: Kit, settings: Settings, tickets: Tickets, api_keys: ApiKeys) -> None:
+        self._kit = kit
+        self._grace = settings.tokens.refresh_grace
+        self._tickets = tickets
+        self._api_keys = api_keys
+
+    async def step(self) -> bool:
+        """One round over every table; True when one of them has more."""
+        rounds: list[Callable[[Tx], int]] = [
+            feed.forget,
+            claims.forget,
+            limits.forget,
+            self._tickets.forget,
+            self._api_keys.forget,
+            lambda tx: grants.clean_nonces(tx, tx.now - micros(self._grace)),
+            lambda tx: grants.forget(tx, tx.now - micros(KEPT)),
+            lambda tx: sessions.forget(tx, tx.now - micros(KEPT)),
+            lambda tx: jobs.forget(tx, tx.now - micros(KEPT)),
+        ]
+        # a transaction each, so that cleaning never holds the writer for long
+        gone = [await self._kit.work.write(one) for one in rounds]
+        return max(gone) >= 1000
+
+
+def steps(
+    kit: Kit, signing_keys: SigningKeys, sealing: Callable[[], Awaitable[bool]], cleaning: Callable[[], Awaitable[bool]]
+) -> list[Step]:
+    """The steps of the leader."""
+    return [
+        Step("seal", sealing),
+        Step("watch", Watch(kit).step),
+        Step("signing-keys", lambda: signing_keys.keep_fresh(Via()), timedelta(minutes=10)),
+        Step("clean", cleaning, timedelta(minutes=1)),
+    ]

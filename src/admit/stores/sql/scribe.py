@@ -1,0 +1,35 @@
+"""What every unit of work writes beside its own rows: the events, voids and jobs that it collected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from admit.ground.clock import Clock, micros
+from admit.ground.principal import Tie
+from admit.ground.work import Tx
+from admit.stores.sql import events, feed, jobs
+
+T = TypeVar("T")
+DEFAULT_TENANT = 1
+AfterCommit = Callable[[Sequence[tuple[Tie, int]]], None]
+
+
+class Scribe:
+    """Opens the Tx of a unit of work and writes what it collected: events, voids, jobs."""
+
+    def __init__(self, clock: Clock, random: Callable[[int], bytes], dialect: str, void_for: timedelta) -> None:
+        self._clock = clock
+        self._random = random
+        self._dialect = dialect
+        self._void_for = micros(void_for)
+
+    def run(self, connection: object, body: Callable[[Tx], T]) -> tuple[T, Tx]:
+        """Runs `body` on an open transaction and writes its events, voids and jobs into it."""
+        tx = Tx(connection, self._clock.now(), DEFAULT_TENANT, self._dialect)  # type: ignore[arg-type]
+        result = body(tx)
+        events.insert(tx, tx.events, self._random)
+        feed.insert(tx, tx.voids, tx.now + self._void_for)
+        jobs.insert(tx, tx.jobs)
+        return result, tx
