@@ -50,13 +50,15 @@ class Tally:
     @property
     def first_at(self) -> int:
         """When the oldest sign-in within the window was."""
-        return min(entry.at for entry in (self._entries[0], self._entries[-1]))
+        return min(self._entries[0].at, self._entries[-1].at) if self._entries else self._newest
 
     def add(self, event: EventRow) -> None:
         """Counts a `login.failed` or `login.succeeded`, and forgets what lies before the window."""
+        self._newest = max(self._newest, event.at)
+        if event.at < self._newest - self._window:
+            return
         self._entries.append(event)
         self._count(event, event.count)
-        self._newest = max(self._newest, event.at)
         while self._entries and self._entries[0].at < self._newest - self._window:
             old = self._entries.popleft()
             self._count(old, -old.count)

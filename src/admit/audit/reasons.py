@@ -218,6 +218,10 @@ REASON_HELP: dict[str, Help] = {
         "The client application is disabled.",
         "Enable the client, if that is meant.",
     ),
+    "access.changed": Help(
+        "Something that this token hangs on changed after it was issued, and it was issued for the old state.",
+        "Refresh, or sign in again.",
+    ),
     "access.fenced": Help(
         "The token is from before `admit fence` was raised after a restore.",
         "Sign in again.",
