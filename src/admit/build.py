@@ -127,7 +127,7 @@ def build(settings: Settings, own: Own, database: Database) -> Rooms:
         refresh=Refresh(kit, settings, rights, mint), api_keys=api_keys, usage=Usage(database, own.clock),
         seen=Seen(database, settings.sessions.idle), tickets=tickets, live=live, observed=observed,
         jobs=Runner(kit, {"mail": mail}),
-        steps=Steps(kit, steps(kit, signing_keys, sealing.step, cleaning.step), f"{socket.gethostname()}:{os.getpid()}"),
+        steps=Steps(kit, steps(kit, signing_keys, sealing.step, cleaning.step), _holder()),
         sealing=sealing,
         login=Login(kit, settings, pool, guesses, delivery, observed.observe),
         register=Register(kit, settings, pool, guesses, accounts, new_password, own.may_register),
@@ -172,6 +172,10 @@ def _follow_key_changes(rooms: Rooms) -> None:
         task.add_done_callback(pending.discard)
 
     rooms.live.feed.watch([RING], reload)
+
+
+def _holder() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _hint(settings: Settings, own: Own) -> Hint:

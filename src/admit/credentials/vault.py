@@ -19,7 +19,7 @@ async def open_sealer(kit: Kit, masters: MasterSecrets, purpose: str) -> Sealer:
 
 
 async def data_keys(kit: Kit, masters: MasterSecrets, purpose: str) -> dict[int, bytes]:
-    """The data keys of a purpose (number -> 32 bytes); makes its first data key when there is none, and re-wraps after a new master secret.
+    """The data keys of a purpose (number -> 32 bytes); makes the first when there is none, re-wraps after a new master.
 
     Raises `SettingsError` when no master secret opens what is stored: better no start than new keys beside old ones.
     """

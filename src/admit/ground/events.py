@@ -87,7 +87,7 @@ class Event:
 
 
 class Via(NamedTuple):
-    """How something reached us: the request id, the peer's address and its user agent; all None for the command line."""
+    """How something reached us: request id, the peer's address, its user agent; all None for the command line."""
 
     request_id: str | None = None
     address: str | None = None

@@ -38,7 +38,7 @@ class Truth:
             key_for=lambda kid: signing_keys.ring.claimed(kid, kit.clock.now()),
             issuer=settings.issuer,
             audience=frozenset(settings.audience),
-            # a change of the algorithm must not kill the tokens of the keys before; each key has its own, compared at use
+            # a change of the algorithm must not kill the tokens of the keys before it; each key has its own
             algorithms=frozenset(["HS256"]) if settings.tokens.algorithm == "HS256" else ASYMMETRIC,
             leeway=settings.tokens.leeway,
         )
