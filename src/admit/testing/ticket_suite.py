@@ -1,4 +1,4 @@
-"""What tickets promise to callers in several processes at once, as a test class to inherit (pytest with pytest-asyncio).
+"""What tickets promise to callers in several processes at once, as a test class to inherit (pytest-asyncio).
 
 `TicketRaces` needs the fixtures `url`: an empty, migrated database that several processes share, and `racers`: four
 `Racers` that run. A subclass that names other racers holds another implementation to the same promise.
@@ -43,7 +43,7 @@ async def take(kit: Kit, arguments: dict[str, Any]) -> list[str | None]:
     mine = kit.new_id()
     got = await kit.work.write(lambda tx: Tickets(kit, Settings()).take(tx, PURPOSE, arguments["text"], mine))
     if isinstance(got, TicketUsed):
-        return [got.reason, got.taken_for and got.taken_for.hex()]
+        return [got.reason, (got.taken_for or b"").hex()]
     return [got.reason, None] if isinstance(got, Refused) else ["taken", mine.hex()]
 
 
@@ -68,7 +68,7 @@ class TicketRaces:
 
     TAKE = f"{__name__}:take"
 
-    async def test_one_of_forty_racers_takes_a_ticket_and_the_others_learn_what_came_of_it(
+    async def test_one_of_forty_racers_takes_it_and_the_others_learn_what_came_of_it(
         self, url: str, racers: Racers
     ) -> None:
         async with kit_on(url) as kit:
