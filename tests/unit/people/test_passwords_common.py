@@ -43,6 +43,7 @@ def test_the_list_is_large_sorted_and_without_doubles() -> None:
         "1q2w3e4r5t6y7u8i9o0p",
         "iloveyouforever",
         "trustno1trustno1",
+        "jack33_lWR9L",  # four classes, and leaked all the same
     ],
 )
 def test_common_ones_are_found_after_folding(password: str) -> None:
