@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -13,12 +13,14 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from admit.background import Handler
 from admit.build import Own, build, close_rooms, master_secrets, open_rooms, open_store
 from admit.credentials.mint import ClaimsFunction
 from admit.flows import RECORDED
 from admit.flows.register import MayRegister
 from admit.ground.clock import Clock
 from admit.ground.errors import AdmitError
+from admit.ground.events import EVENTS
 from admit.ground.principal import Principal
 from admit.limits import Limit
 from admit.outbound.mail import Mailer
@@ -35,7 +37,7 @@ from admit.web.peer import Peer, origins
 from admit.web.protect import Protect
 from admit.web.require import By, Optional, Require, RouteLimit, demand_of
 from admit.web.resolver import Resolver
-from admit.web.routes import account, api_keys, signing_in, well_known
+from admit.web.routes import account, admin, api_keys, forward_auth, signing_in, well_known
 from admit.web.routes.answers import Answers
 from admit.web.routes.parts import Parts
 from admit.web.site import Site
@@ -103,6 +105,19 @@ class Admit:
     def protect(self, app: ASGIApp, *, public: tuple[str, ...] = ()) -> Protect:
         """`app` with every path closed to nobody but those in `public` (exact, or a prefix that ends with `/*`)."""
         return Protect(app, self._door, public)
+
+    def on(self, *types: str) -> Callable[[Handler], Handler]:
+        """Has a function called with each event of these types after it was committed: in order, at least once, by one
+        process at a time. Raises `ValueError` for a type that does not exist.
+        """
+        if unknown := set(types) - EVENTS.keys():
+            raise ValueError(f"unknown event type {', '.join(sorted(unknown))}")
+
+        def register(handler: Handler) -> Handler:
+            self._own.handlers.append((frozenset(types), handler))
+            return handler
+
+        return register
 
     # -- putting it into an application ----------------------------------------------------------------------------
 
@@ -194,6 +209,8 @@ class Admit:
             signing_in.router(rooms, parts, answers),
             account.router(rooms, parts, answers),
             api_keys.router(rooms, parts),
+            admin.router(rooms, parts),
+            forward_auth.router(rooms, parts),
         ):
             app.include_router(router, prefix=settings.prefix)
         app.include_router(well_known.router(rooms))

@@ -5,7 +5,7 @@ Nothing depends on it for being right: mounted applications may get no lifespan,
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from admit.audit.keys import AuditKey
@@ -22,9 +22,11 @@ from admit.ground.kit import Kit
 from admit.ground.work import Tx
 from admit.jobs.leader import Step
 from admit.settings import Settings
-from admit.stores.sql import claims, feed, grants, jobs, limits, sessions
+from admit.stores.sql import claims, cursors, events, feed, grants, jobs, limits, sessions
+from admit.stores.sql.events import EventRow
 
 AUDIT = "audit"
+PAGE = 200
 KEPT = timedelta(days=30)  # how long ended sign-ins and finished jobs can still be explained
 
 
@@ -74,13 +76,44 @@ class Cleaning:
         return max(gone) >= 1000
 
 
+Handler = Callable[[EventRow], Awaitable[None] | None]
+READER = "handlers"
+
+
+class Handlers:
+    """Calls the application's functions with committed events, by a cursor of its own."""
+
+    def __init__(self, kit: Kit, handlers: Sequence[tuple[frozenset[str], Handler]]) -> None:
+        self._kit = kit
+        self._handlers = handlers
+
+    async def step(self) -> bool:
+        """One page of the log; True when there may be more. A function that raises is called again, with the page."""
+        if not self._handlers:
+            return False
+        page = await self._kit.work.read(lambda tx: events.page(tx, cursors.load(tx, READER), PAGE))
+        for row in page.rows:
+            for types, handler in self._handlers:
+                if row.type in types:
+                    done = handler(row)
+                    if done is not None:
+                        await done
+        await self._kit.work.write(lambda tx: cursors.save(tx, READER, page.position))
+        return len(page.rows) == PAGE
+
+
 def steps(
-    kit: Kit, signing_keys: SigningKeys, sealing: Callable[[], Awaitable[bool]], cleaning: Callable[[], Awaitable[bool]]
+    kit: Kit,
+    signing_keys: SigningKeys,
+    sealing: Callable[[], Awaitable[bool]],
+    cleaning: Callable[[], Awaitable[bool]],
+    handlers: Handlers,
 ) -> list[Step]:
     """The steps of the leader."""
     return [
         Step("seal", sealing),
         Step("watch", Watch(kit).step),
+        Step("handlers", handlers.step),
         Step("signing-keys", lambda: signing_keys.keep_fresh(Via()), timedelta(minutes=10)),
         Step("clean", cleaning, timedelta(minutes=1)),
     ]

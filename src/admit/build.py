@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from admit.audit.log import Observed
-from admit.background import Cleaning, Sealing, steps
+from admit.background import Cleaning, Handler, Handlers, Sealing, steps
 from admit.credentials.api_keys import ApiKeys
 from admit.credentials.delivery import Delivery
 from admit.credentials.grants import Grants
@@ -63,6 +63,7 @@ class Own:
     mailer: Mailer | None = None
     clock: Clock = field(default_factory=SystemClock)
     random: Callable[[int], bytes] = secrets.token_bytes
+    handlers: list[tuple[frozenset[str], Handler]] = field(default_factory=list)
 
 
 def master_secrets(settings: Settings) -> MasterSecrets:
@@ -127,7 +128,7 @@ def build(settings: Settings, own: Own, database: Database) -> Rooms:
         refresh=Refresh(kit, settings, rights, mint), api_keys=api_keys, usage=Usage(database, own.clock),
         seen=Seen(database, settings.sessions.idle), tickets=tickets, live=live, observed=observed,
         jobs=Runner(kit, {"mail": mail}),
-        steps=Steps(kit, steps(kit, signing_keys, sealing.step, cleaning.step), _holder()),
+        steps=Steps(kit, steps(kit, signing_keys, sealing.step, cleaning.step, Handlers(kit, own.handlers)), _holder()),
         sealing=sealing,
         login=Login(kit, settings, pool, guesses, delivery, observed.observe),
         register=Register(kit, settings, pool, guesses, accounts, new_password, own.may_register),
