@@ -31,7 +31,7 @@ from admit.ground.events import Event, Via
 from admit.ground.kit import Kit
 from admit.jobs.runner import Runner
 from admit.limits import SqlLimits
-from admit.outbound.mail import OutboxMailer
+from admit.outbound.mail import Mailer, OutboxMailer
 from admit.people.account import Account, NewAccount
 from admit.people.accounts import Accounts
 from admit.people.identifiers import parse
@@ -92,8 +92,12 @@ class House:
         self.email = Email(kit, self.gate, self.tickets)
         self.reauthenticate = Reauthenticate(kit, proof, self.delivery)
         self.own = OwnAccount(kit, self.accounts, proof)
-        mails = MailJobs(kit, settings, self.accounts, self.tickets, OutboxMailer(database))
-        self.runner = Runner(kit, {"mail": mails})
+        self.use_mailer(OutboxMailer(database))
+
+    def use_mailer(self, mailer: Mailer) -> None:
+        """Mails go there from now on."""
+        mails = MailJobs(self.kit, self.settings, self.accounts, self.tickets, mailer)
+        self.runner = Runner(self.kit, {"mail": mails})
 
     async def open(self) -> House:
         await self.signing_keys.prepare()

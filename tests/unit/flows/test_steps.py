@@ -21,7 +21,5 @@ PWD = (Method("pwd", 5),)
         (PWD, True, True, Done(PWD)),
     ],
 )
-def test_next_step(
-    methods: tuple[Method, ...], verified: bool, require_verified: bool, step: Challenge | Done
-) -> None:
+def test_next_step(methods: tuple[Method, ...], verified: bool, require_verified: bool, step: Challenge | Done) -> None:
     assert next_step(Attempt(methods, verified), SignInPolicy(require_verified)) == step
