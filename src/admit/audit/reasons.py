@@ -219,8 +219,8 @@ REASON_HELP: dict[str, Help] = {
         "Enable the client, if that is meant.",
     ),
     "access.changed": Help(
-        "Something that this token hangs on changed after it was issued, and it was issued for the old state.",
-        "Refresh, or sign in again.",
+        "While the request was at work, something that its credential hangs on was changed or ended.",
+        "Try again; if the credential was ended, sign in again.",
     ),
     "access.fenced": Help(
         "The token is from before `admit fence` was raised after a restore.",

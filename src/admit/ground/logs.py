@@ -11,12 +11,11 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
-
-import structlog
 
 from admit.ground.clock import SECOND, SystemClock
 
@@ -90,38 +89,63 @@ def stamp(at: int) -> str:
 
 # -- our own lines -------------------------------------------------------------------------------------------------
 
+_request: ContextVar[str | None] = ContextVar("admit_request", default=None)
+_traceback = logging.Formatter().formatException
 
-def logger(name: str) -> structlog.typing.FilteringBoundLogger:
-    """A logger of ours: `logger("admit.audit").warning("events.dropped", count=3)`.
 
-    It does not depend on how the application has configured structlog, and leaves that alone.
+class Lines:
+    """Writes our lines: an event's name and its fields. Built on the standard library alone: structlog, which would do
+    the same, loads Rich wherever that is installed and takes longer than the rest of our start.
     """
-    bound: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-        logging.getLogger(name),
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.contextvars.merge_contextvars,
-            structlog.stdlib.add_log_level,
-            structlog.processors.format_exc_info,
-            _line,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
-    return bound
+
+    def __init__(self, name: str) -> None:
+        self._log = logging.getLogger(name)
+
+    def debug(self, event: str, **fields: Any) -> None:
+        self._write(logging.DEBUG, event, fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        self._write(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self._write(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        self._write(logging.ERROR, event, fields)
+
+    def exception(self, event: str, **fields: Any) -> None:
+        """An error with the traceback of the exception that is being handled."""
+        handled = sys.exc_info()
+        traceback = {"exception": _traceback(handled)} if handled[0] is not None else {}
+        self._write(logging.ERROR, event, {**fields, **traceback})
+
+    def _write(self, level: int, event: str, fields: Mapping[str, Any]) -> None:
+        if not self._log.isEnabledFor(level):
+            return
+        head = _head(_CLOCK.now(), logging.getLevelName(level), self._log.name, event)
+        # the text as an argument: a per cent sign in it must not be taken for a format
+        self._log.log(level, "%s", render({**head, **fields}), extra={"admit_line": True})
 
 
-def _line(
-    log: logging.Logger, _method: str, fields: MutableMapping[str, Any]
-) -> tuple[tuple[str], dict[str, dict[str, bool]]]:
-    head = {"time": stamp(_CLOCK.now()), "level": fields.pop("level"), "logger": log.name, "event": fields.pop("event")}
-    return (render({**head, **fields}),), {"extra": {"admit_line": True}}
+def logger(name: str) -> Lines:
+    """A logger of ours: `logger("admit.audit").warning("events.dropped", count=3)`."""
+    return Lines(name)
 
 
 @contextmanager
 def request_lines(request_id: str) -> Iterator[None]:
     """Every line that is logged inside carries this request id."""
-    with structlog.contextvars.bound_contextvars(request_id=request_id):
+    token = _request.set(request_id)
+    try:
         yield
+    finally:
+        _request.reset(token)
+
+
+def _head(at: int, level: str, name: str, event: str) -> dict[str, Any]:
+    head = {"time": stamp(at), "level": level.lower(), "logger": name, "event": event}
+    request_id = _request.get()
+    return head if request_id is None else {**head, "request_id": request_id}
 
 
 # -- everybody's lines, in the server ------------------------------------------------------------------------------
@@ -133,11 +157,7 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if getattr(record, "admit_line", False):
             return record.getMessage()
-        fields: dict[str, Any] = {
-            "time": stamp(int(record.created * SECOND)),
-            "level": record.levelname.lower(), "logger": record.name, "event": record.getMessage(),
-            **structlog.contextvars.get_contextvars(),
-        }  # fmt: skip
+        fields = _head(int(record.created * SECOND), record.levelname, record.name, record.getMessage())
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return render(fields)

@@ -27,14 +27,23 @@ class Leader:
         self._name = name
         self._holder = holder
         self._lease = micros(lease)
+        self._prolong_at = 0
         self.fence: int | None = None
 
     async def lead(self) -> int | None:
-        """Takes or prolongs the lease; the fence, or None while another process leads."""
-        self.fence = await self._kit.work.write(
-            lambda tx: leases.acquire(tx, self._name, self._holder, tx.now + self._lease)
-        )
+        """Takes or prolongs the lease; the fence, or None while another process leads. It is written only when it is
+        free or a third of it has passed: an idle server must not write to the disk every second.
+        """
+        now = self._kit.clock.now()
+        if self.fence is not None and now < self._prolong_at:
+            return self.fence
+        free = await self._kit.work.read(lambda tx: leases.free(tx, self._name, self._holder))
+        self.fence = await self._kit.work.write(self._acquire) if free else None
+        self._prolong_at = now + self._lease // 3
         return self.fence
+
+    def _acquire(self, tx: Tx) -> int | None:
+        return leases.acquire(tx, self._name, self._holder, tx.now + self._lease)
 
     def holds(self, tx: Tx) -> bool:
         """Whether the lease is still ours, certain until the end of this transaction."""

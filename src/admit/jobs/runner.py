@@ -12,7 +12,7 @@ from admit.ground.clock import micros
 from admit.ground.errors import Unavailable
 from admit.ground.events import Event
 from admit.ground.kit import Kit
-from admit.ground.logs import logger
+from admit.ground.logs import logger, mask
 from admit.ground.work import Tx
 from admit.jobs.loop import Loop, Pause, pause
 from admit.stores.sql import jobs
@@ -88,7 +88,7 @@ class Runner:
         await self._kit.work.write(lambda tx: jobs.done(tx, job))
 
     async def _failed(self, job: jobs.Leased, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}"
+        text = mask(f"{type(error).__name__}: {error}")
         # a part that is down is no fault of the job: it does not use up the last try
         final = job.attempts >= self._pace.attempts and not isinstance(error, Unavailable)
         name, report = ("job.abandoned", log.error) if final else ("job.failed", log.warning)

@@ -31,6 +31,13 @@ def acquire(tx: Tx, name: str, holder: str, until: int) -> int | None:
     return tx.connection.execute(taken).scalar_one_or_none()
 
 
+def free(tx: Tx, name: str, holder: str) -> bool:
+    """Whether it is worth asking for the lease: nobody else holds it. Only `acquire` decides."""
+    wanted = sa.select(leases.c.holder, leases.c.until).where(leases.c.name == name)
+    row = tx.connection.execute(wanted).one_or_none()
+    return row is None or row.holder == holder or row.until < tx.now
+
+
 def holds(tx: Tx, name: str, fence: int) -> bool:
     """Whether that fence is still the newest; locks the lease until the commit, so that it stays so.
 
