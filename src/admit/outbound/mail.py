@@ -165,7 +165,7 @@ class SmtpMailer:
             with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
                 await client.quit(timeout=min(self._total, _GOODBYE))
         finally:
-            client.close()
+            await _hang_up(client)
         # raised outside the handler: the library's error, with the server's words, must not hang on as its context
         if failure is not None:
             raise failure
@@ -230,6 +230,16 @@ def open_mailer(settings: Settings, kit: Kit) -> Mailer:
 @dataclass(slots=True)
 class _Progress:
     kind: Kind = "connection"
+
+
+async def _hang_up(client: aiosmtplib.SMTP) -> None:
+    transport = client.transport
+    client.close()
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()  # a close would wait for the other side's goodbye in TLS, perhaps for ever
+        # the loop closes the socket in its next turns; TLS lies on TCP, so two of them
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
 
 def _failure(kind: Kind, error: Exception) -> AdmitError:

@@ -35,6 +35,18 @@ CATALOGUE: dict[str, Text] = {
         "The link works once, for $lasts. If you did not sign up at $service, do nothing.",
         "verify",
     ),
+    "change_address": Text(
+        "$service: confirm your new e-mail address",
+        "Please confirm that this is the new address of your account at $service:\n\n$link\n\n"
+        "The link works once, for $lasts. If you did not ask for this, do nothing.",
+        "verify",
+    ),
+    "address_changed": Text(
+        "$service: your e-mail address was changed",
+        "The account at $service that had this address has another one since $at. Mail for it goes there now.\n\n"
+        "If it was not you, someone else is signed in to your account. See what can be done:\n\n$link",
+        "login",
+    ),
     "reset_password": Text(
         "$service: set a new password",
         "Someone, most likely you, asked to set a new password at $service. Choose one here:\n\n$link\n\n"
@@ -105,6 +117,16 @@ class Service:
 def verify_address(service: Service, to: str, ticket: str, lasts: timedelta) -> Mail:
     """To a new address: the link that proves it."""
     return _mail(service, "verify_address", to, ticket, lasts=_length(lasts))
+
+
+def change_address(service: Service, to: str, ticket: str, lasts: timedelta) -> Mail:
+    """To the address that an account shall have: the link that proves it."""
+    return _mail(service, "change_address", to, ticket, lasts=_length(lasts))
+
+
+def address_changed(service: Service, to: str, at: int) -> Mail:
+    """To the address that an account had until `at` (microseconds UTC). Does not name the new one."""
+    return _mail(service, "address_changed", to, at=_moment(at))
 
 
 def reset_password(service: Service, to: str, ticket: str, lasts: timedelta) -> Mail:

@@ -39,11 +39,7 @@ class Peer:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = next(
-                    (
-                        int(line[16:])
-                        for line in head.split(b"\r\n")
-                        if line.lower().startswith(b"content-length: ")
-                    ),
+                    (int(line[16:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length: ")),
                     0,
                 )
                 self.requests.append(head + await reader.readexactly(length))
@@ -56,9 +52,7 @@ class Peer:
 
 
 @asynccontextmanager
-async def peer(
-    answer: Callable[[str], bytes] = lambda _: OK, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[Peer]:
+async def peer(answer: Callable[[str], bytes] = lambda _: OK, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
     one = Peer(free_port(), answer)
     server = await asyncio.start_server(one.serve, "127.0.0.1", one.port, ssl=tls)
     try:
@@ -199,7 +193,9 @@ async def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_are_refused_by_default(status: int) -> None:
     async with peer() as listener:
-        location = f"HTTP/1.1 {status} Go\r\nLocation: http://127.0.0.1:{listener.port}/\r\nContent-Length: 0\r\n\r\n".encode()
+        location = (
+            f"HTTP/1.1 {status} Go\r\nLocation: http://127.0.0.1:{listener.port}/\r\nContent-Length: 0\r\n\r\n".encode()
+        )
         async with peer(lambda _: location) as one:
             origins = f"http://127.0.0.1:{one.port}", f"http://127.0.0.1:{listener.port}"
             async with Guarded(reach(*origins)) as client:
@@ -275,9 +271,7 @@ async def test_a_body_over_the_limit_is_refused_declared_or_not() -> None:
 
 
 async def test_a_compressed_body_is_refused() -> None:
-    async with peer(
-        lambda _: b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n"
-    ) as one:
+    async with peer(lambda _: b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n") as one:
         origin = f"http://127.0.0.1:{one.port}"
         async with Guarded(reach(origin)) as client:
             assert (await refused(client, origin)).reason == "encoding"
@@ -327,9 +321,7 @@ async def test_tls_proves_the_name_although_the_address_is_dialled(tmp_path: Pat
             assert (await client.get(right, part="peer")).text == "hi"
             assert seen == ["idp.example"]
             await unavailable(client, wrong)
-        async with Guarded(
-            reach(right), resolve=names
-        ) as client:  # the system's store does not know this authority
+        async with Guarded(reach(right), resolve=names) as client:  # the system's store does not know this authority
             await unavailable(client, right)
         assert len(one.requests) == 1
 
