@@ -28,6 +28,15 @@ MOST = 20_000  # keys that are remembered while the store is down; about 5 MB
 _log = logging.getLogger("admit.usage")
 
 
+class _Tally:
+    """Uses of one key that are not written yet. Changed in place: this is in the path of every request with a key."""
+
+    __slots__ = ("address", "at", "number", "since")
+
+    def __init__(self, uses: Uses) -> None:
+        self.number, self.at, self.address, self.since = uses.number, uses.at, uses.address, uses.since
+
+
 class Usage:
     """Counts uses per key. `note` for each request, `flush` every `every` by itself, `close` at the end.
 
@@ -40,7 +49,7 @@ class Usage:
         self._clock = clock
         self._every = every.total_seconds()
         self._dormant = micros(dormant)
-        self._seen: dict[bytes, Uses] = {}
+        self._seen: dict[bytes, _Tally] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._running: asyncio.Task[int] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -54,7 +63,12 @@ class Usage:
     def note(self, key: bytes, address: str | None) -> None:
         """One use of `key` (16 bytes) from `address`, now. Touches memory only."""
         now = self._clock.now()
-        self._add(Uses(key, 1, now, address, now))
+        tally = self._seen.get(key)
+        if tally is None:
+            self._add(Uses(key, 1, now, address, now))
+        else:
+            tally.number += 1
+            tally.at, tally.address = now, address
         self._schedule()
 
     async def flush(self) -> int:
@@ -64,7 +78,7 @@ class Usage:
         if not self._seen:
             return 0
         seen, self._seen = self._seen, {}
-        left = iter(sorted(seen.values(), key=_key))
+        left = iter([Uses(key, each.number, each.at, each.address, each.since) for key, each in sorted(seen.items())])
         written = 0
         while batch := list(islice(left, BATCH)):
             try:
@@ -99,10 +113,12 @@ class Usage:
         if old is None:
             # bounded: an hour without a database must not end in a process without memory
             if len(self._seen) < MOST:
-                self._seen[new.key] = new
+                self._seen[new.key] = _Tally(new)
             return
-        last = max(old, new, key=_when)
-        self._seen[new.key] = Uses(new.key, old.number + new.number, last.at, last.address, min(old.since, new.since))
+        old.number += new.number
+        old.since = min(old.since, new.since)
+        if new.at > old.at:
+            old.at, old.address = new.at, new.address
 
     # -- the timer -------------------------------------------------------------------------------------------------
 
@@ -145,14 +161,6 @@ class Usage:
 def _event(type_: str, counted: Counted, uses: Uses, **more: Any) -> Event:
     subject, credential = show("usr", counted.user_id), show("key", counted.key)
     return Event(type_, subject=subject, credential=credential, address=uses.address, **more)
-
-
-def _key(uses: Uses) -> bytes:
-    return uses.key
-
-
-def _when(uses: Uses) -> int:
-    return uses.at
 
 
 def _report(task: asyncio.Task[int]) -> None:
