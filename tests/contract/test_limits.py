@@ -98,15 +98,9 @@ class TestValkeyRaces(LimitRaces):
 
 
 class TestTheSuitesCatchAStoreThatReadsChecksAndWrites:
-    async def test_among_processes_on_sqlite(self, tmp_path: Path) -> None:
+    async def test_among_processes(self, tmp_path: Path) -> None:
         opening = Opening("tests.contract.wrong_limits:open_wrong", (await _migrated(_file(tmp_path)),))
         with pytest.raises(AssertionError, match="hits allowed"):
-            LimitRaces().test_processes_together_get_exactly_the_limit(opening)
-
-    async def test_among_processes_on_postgresql(self, pg_database: str) -> None:
-        opening = Opening("tests.contract.wrong_limits:open_wrong", (await _migrated(pg_database),))
-        # two racers may also insert the same row, which ends one of them
-        with pytest.raises((AssertionError, RuntimeError)):
             LimitRaces().test_processes_together_get_exactly_the_limit(opening)
 
     async def test_among_tasks_of_one_process(self, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import hashlib
 from datetime import timedelta
 from typing import Protocol
 
-from admit.ground.clock import micros
 from admit.limits.values import Hit, Limit, Waits
 
 _PLAIN = 128
@@ -63,4 +62,4 @@ def bucket(key: str, limit: Limit) -> str:
     The limit is part of it: one number cannot stand for two limits, and a changed setting begins afresh. Nothing but
     our own suffix follows the last bar, so no key can be mistaken for another with its limit.
     """
-    return f"{bounded(key)}|{limit.max}/{micros(limit.per)}"
+    return f"{bounded(key)}|{limit.mark}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple, Self
 
@@ -26,12 +26,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/-]{0,63}")
 class Limit:
     """At most `max` hits at once, given back one by one over `per`: "5 a minute" is 5, then one every 12 seconds.
 
-    `name` tells the limit from others in the RateLimit headers. Raises `ValueError` for what cannot be counted.
+    `name` tells the limit from others in the RateLimit headers. `interval` is the time until one hit is given back, in
+    microseconds, rounded up so that no rounding allows a hit too many; `mark` is what stores know the limit by.
+    Raises `ValueError` for what cannot be counted.
     """
 
     max: int
     per: timedelta
     name: str = "route"
+    # worked out once: a hit from memory asks for them several times
+    interval: int = field(init=False, repr=False, compare=False)
+    mark: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.max < 1:
@@ -42,6 +47,8 @@ class Limit:
             raise ValueError("more than one hit a microsecond cannot be counted")
         if not _NAME.fullmatch(self.name):
             raise ValueError("a limit's name has 1 to 64 letters, digits, spaces or ._:/-")
+        object.__setattr__(self, "interval", -(-micros(self.per) // self.max))
+        object.__setattr__(self, "mark", f"{self.max}/{micros(self.per)}")
 
     @classmethod
     def parse(cls, text: str, *, name: str = "route") -> Self:
@@ -50,11 +57,6 @@ class Limit:
             raise ValueError(f"{text[:40]!r} is not a limit; write it like 5/minute or 100/15 minutes")
         unit = _UNITS.get(found[3], found[3].removesuffix("s"))
         return cls(int(found[1]), int(found[2] or 1) * _LENGTHS[unit], name)
-
-    @property
-    def interval(self) -> int:
-        """Microseconds until one hit is given back; rounded up, so that no rounding allows a hit too many."""
-        return -(-micros(self.per) // self.max)
 
     @property
     def window(self) -> int:

@@ -16,7 +16,17 @@ from admit.limits import Limit, MemoryLimits, RunLock, Waits
 from admit.testing.clock import ManualClock
 
 FIVE = Limit.parse("5/minute")
-TAKE = "import sys; from pathlib import Path; from admit.limits import RunLock; print(RunLock.take(Path(sys.argv[1])))"
+# flock itself and not our class: whoever else asks the kernel must be refused too
+TAKE = """
+import fcntl, sys
+file = open(sys.argv[1] + "/limits.lock", "a")
+try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    print("taken")
+else:
+    print("free")
+"""
 
 
 def test_threads_get_exactly_the_limit() -> None:
@@ -70,16 +80,16 @@ async def test_a_forked_child_is_refused_rather_than_given_a_limit_of_its_own(mo
 def test_only_one_process_gets_the_lock_and_the_next_when_it_lets_go(tmp_path: Path) -> None:
     lock = RunLock.take(tmp_path / "run")
     assert lock is not None
-    assert _take_in_another_process(tmp_path / "run") == "None"
+    assert _take_in_another_process(tmp_path / "run") == "taken"
     assert RunLock.take(tmp_path / "run") is None
     lock.release()
     lock.release()
-    assert _take_in_another_process(tmp_path / "run") != "None"
+    assert _take_in_another_process(tmp_path / "run") == "free"
 
 
 def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
     # the child takes it and ends without letting go
-    assert _take_in_another_process(tmp_path) != "None"
+    assert _take_in_another_process(tmp_path) == "free"
     lock = RunLock.take(tmp_path)
     assert lock is not None
     lock.release()

@@ -11,5 +11,6 @@ if failures >= after then
   wait = math.min(longest, first * 2 ^ math.min(failures - after, 53))
 end
 redis.call('HSET', KEYS[1], 'until', now + wait, 'forget_at', now + forget)
-redis.call('PEXPIRE', KEYS[1], math.ceil(forget / 1000))
+-- kept a minute longer: a node whose clock is behind must still find it
+redis.call('PEXPIRE', KEYS[1], math.ceil(forget / 1000) + 60000)
 return wait

@@ -2,7 +2,8 @@
 local now, cost = tonumber(ARGV[1]), tonumber(ARGV[2])
 local tat = tonumber(redis.call('GET', KEYS[1]) or 0) - cost
 if tat > now then
-  redis.call('SET', KEYS[1], tat, 'PX', math.ceil((tat - now) / 1000))
+  -- kept a minute longer: a node whose clock is behind must still find it
+  redis.call('SET', KEYS[1], tat, 'PX', math.ceil((tat - now) / 1000) + 60000)
 else
   redis.call('DEL', KEYS[1])
 end
