@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -24,7 +25,6 @@ from admit.ground.events import EVENTS
 from admit.ground.principal import Principal
 from admit.limits import Limit
 from admit.outbound.mail import Mailer
-from admit.people.profile import NoProfile
 from admit.rooms import Rooms
 from admit.settings import Settings, load
 from admit.web.cookies import Cookies
@@ -37,40 +37,77 @@ from admit.web.peer import Peer, origins
 from admit.web.protect import Protect
 from admit.web.require import By, Optional, Require, RouteLimit, demand_of
 from admit.web.resolver import Resolver
-from admit.web.routes import account, admin, api_keys, forward_auth, signing_in, well_known
+from admit.web.routes import well_known
+from admit.web.routes.account import AccountRoutes
+from admit.web.routes.admin import AdminRoutes
 from admit.web.routes.answers import Answers
+from admit.web.routes.api_keys import ApiKeyRoutes
+from admit.web.routes.forward_auth import ForwardAuth
 from admit.web.routes.parts import Parts
+from admit.web.routes.signing_in import SigningIn
 from admit.web.site import Site
 
 
-class Admit:
-    """Authentication for one application. Reads `ADMIT_*` and `admit.toml`; keyword arguments win over both.
+class Options(TypedDict, total=False):
+    """What `Admit(...)` takes beside a ready `Settings`.
 
-    `scopes` and `roles` are the registry; `claims`, `may_register`, `profile` and `mailer` are the application's own.
+    `scopes` (name -> description), `roles` (name -> scopes) and `default_roles` are the registry. `claims`,
+    `may_register`, `profile`, `mailer` are the application's own functions and values, `clock` is for tests. The rest
+    are settings by their names, sections as dicts: `passwords={"policy": "nist"}`.
+    """
+
+    scopes: Mapping[str, str]
+    roles: Mapping[str, tuple[str, ...]]
+    default_roles: tuple[str, ...]
+    claims: ClaimsFunction
+    may_register: MayRegister
+    profile: type[BaseModel]
+    mailer: Mailer
+    clock: Clock
+    issuer: str
+    database: str
+    valkey: str
+    secret: str
+    run_directory: str | Path
+    brand: str
+    prefix: str
+    hosts: tuple[str, ...]
+    trusted_proxies: tuple[str, ...]
+    require_verified: bool
+    registration: bool
+    identifiers: frozenset[str]
+    debug_docs: bool
+    tokens: dict[str, Any]
+    sessions: dict[str, Any]
+    cookies: dict[str, Any]
+    api_keys: dict[str, Any]
+    passwords: dict[str, Any]
+    limits: dict[str, Any]
+    mail: dict[str, Any]
+    cors: dict[str, Any]
+
+
+_OWN = ("claims", "may_register", "profile", "mailer", "clock")
+_RIGHTS = ("scopes", "roles", "default_roles")
+
+
+def _sorted(options: Options) -> tuple[Own, dict[str, Any]]:
+    given: dict[str, Any] = dict(options)
+    own = {name: given.pop(name) for name in _OWN if name in given}
+    rights = {name: given.pop(name) for name in _RIGHTS if name in given}
+    return Own(**own), {**given, **({"rights": rights} if rights else {})}
+
+
+class Admit:
+    """Authentication for one application. Reads `ADMIT_*` and `admit.toml`; options win over both.
+
     Nothing is opened until the lifespan begins or the first request comes. Raises `SettingsError`.
     """
 
-    def __init__(  # noqa: PLR0913
-        self,
-        settings: Settings | None = None,
-        *,
-        scopes: Mapping[str, str] | None = None,
-        roles: Mapping[str, tuple[str, ...]] | None = None,
-        default_roles: tuple[str, ...] | None = None,
-        claims: ClaimsFunction | None = None,
-        may_register: MayRegister | None = None,
-        profile: type[BaseModel] = NoProfile,
-        mailer: Mailer | None = None,
-        clock: Clock | None = None,
-        **overrides: Any,
-    ) -> None:
-        rights = {"scopes": scopes, "roles": roles, "default_roles": default_roles}
-        given = {name: value for name, value in rights.items() if value is not None}
-        if given:
-            overrides["rights"] = {**overrides.get("rights", {}), **given}
+    def __init__(self, settings: Settings | None = None, **options: Unpack[Options]) -> None:
+        own, overrides = _sorted(options)
         self.settings = settings if settings is not None else load(**overrides)
-        own = Own(claims, may_register, profile, mailer)
-        self._own = own if clock is None else Own(claims, may_register, profile, mailer, clock)
+        self._own = own
         self._door = Door(self._own.clock)
         self._rooms: Rooms | None = None
         self._site: Site | None = None
@@ -205,14 +242,14 @@ class Admit:
         door.limits = rooms.limits
         parts, answers = Parts(door, peer, csrf, rooms.kit.work), Answers(settings, cookies, csrf)
         app = FastAPI(title="Admit", openapi_url=None, redirect_slashes=False)
-        for router in (
-            signing_in.router(rooms, parts, answers),
-            account.router(rooms, parts, answers),
-            api_keys.router(rooms, parts),
-            admin.router(rooms, parts),
-            forward_auth.router(rooms, parts),
+        for routes in (
+            SigningIn(rooms, parts, answers),
+            AccountRoutes(rooms, parts, answers),
+            ApiKeyRoutes(rooms, parts),
+            AdminRoutes(rooms, parts),
+            ForwardAuth(rooms, parts),
         ):
-            app.include_router(router, prefix=settings.prefix)
+            app.include_router(routes.router(), prefix=settings.prefix)
         app.include_router(well_known.router(rooms))
         site = Site(settings, door, app, rooms.observed.observe, RECORDED)
         site.opener = self.open

@@ -135,7 +135,7 @@ def build(settings: Settings, own: Own, database: Database) -> Rooms:
         passwords=Passwords(
             kit, pool, guesses, accounts, new_password, proof, tickets, delivery, api_keys
         ),
-        email=Email(kit, guesses, tickets),
+        email=Email(kit, settings, guesses, tickets),
         reauthenticate=Reauthenticate(kit, proof, delivery),
         account=OwnAccount(kit, accounts, proof),
     )  # fmt: skip

@@ -1,17 +1,17 @@
 """The account of whoever is signed in: profile, password, address, sessions."""
 
-# no postponed annotations here: FastAPI could not resolve the `Depends` that live in the enclosing function
-from typing import Annotated, Any
+from __future__ import annotations
+
+from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from admit.credentials.grants import GrantRow
 from admit.credentials.sessions import SessionRow
-from admit.ground.clock import iso
+from admit.credentials.shown import sign_in_json
 from admit.ground.errors import Refusal
-from admit.ground.ids import read, show
-from admit.ground.principal import Principal
-from admit.people.account import Account
+from admit.ground.ids import read
+from admit.people.account import account_json
 from admit.rooms import Rooms
 from admit.web.intake import Body, Intake, Line, Secret
 from admit.web.routes.answers import Answers
@@ -63,93 +63,105 @@ class EmailBody(Body):
     email: Line
 
 
-def router(rooms: Rooms, parts: Parts, answers: Answers) -> APIRouter:
+class AccountRoutes:
     """The routes of one's own account."""
-    api = APIRouter(route_class=Intake, tags=["account"])
-    _profile(api, rooms, parts, answers)
-    _passwords(api, rooms, parts)
-    _sessions(api, rooms, parts, answers)
-    return api
 
+    def __init__(self, rooms: Rooms, parts: Parts, answers: Answers) -> None:
+        self._rooms = rooms
+        self._parts = parts
+        self._answers = answers
 
-def _profile(api: APIRouter, rooms: Rooms, parts: Parts, answers: Answers) -> None:
-    @api.get("/me")
-    async def me(request: Request, caller: Annotated[Principal, Depends(parts.caller)]) -> Response:
-        account = await rooms.account.me(parts.facts(request).owner)
-        return parts.json({**account_json(account), "scopes": sorted(caller.scopes)})
+    def router(self) -> APIRouter:
+        """The table of routes."""
+        api = APIRouter(route_class=Intake, tags=["account"])
+        caller, person = [Depends(self._parts.caller)], [Depends(self._parts.person)]
+        add = api.add_api_route
+        add("/me", self.me, methods=["GET"], dependencies=caller)
+        add("/me", self.change, methods=["PATCH"], dependencies=person)
+        add("/me", self.delete, methods=["DELETE"], dependencies=person, status_code=204)
+        add("/password/change", self.change_password, methods=["POST"], dependencies=person, status_code=204)
+        add("/password/forgot", self.forgot, methods=["POST"], status_code=202)
+        add("/password/reset", self.reset, methods=["POST"], status_code=204)
+        add("/email/verify", self.verify, methods=["POST"], status_code=204)
+        add("/email/resend", self.resend, methods=["POST"], status_code=202)
+        add("/sessions", self.sessions, methods=["GET"], dependencies=person)
+        add("/sessions", self.end_others, methods=["DELETE"], dependencies=person, status_code=204)
+        add("/sessions/{session_id}", self.end, methods=["DELETE"], dependencies=person, status_code=204)
+        return api
 
-    @api.patch("/me")
-    async def change(body: ProfileBody, request: Request, _: Annotated[Principal, Depends(parts.person)]) -> Response:
-        account = await rooms.account.change_profile(parts.facts(request).owner, body.profile, parts.via(request))
-        return parts.json(account_json(account))
+    async def me(self, request: Request) -> Response:
+        """Who one is, and what one may do with this credential."""
+        facts = self._parts.facts(request)
+        account = await self._rooms.account.me(facts.owner)
+        return self._parts.json({**account_json(account), "scopes": sorted(facts.scopes)})
 
-    @api.delete("/me", status_code=204)
-    async def delete(body: DeleteBody, request: Request, _: Annotated[Principal, Depends(parts.person)]) -> Response:
-        await rooms.account.delete(parts.facts(request).owner, body.password, parts.via(request))
-        response = Response(status_code=204)
-        response.raw_headers = [*response.raw_headers, *answers.signed_out()]
-        return response
+    async def change(self, body: ProfileBody, request: Request) -> Response:
+        """Changes profile fields."""
+        owner, via = self._parts.facts(request).owner, self._parts.via(request)
+        return self._parts.json(account_json(await self._rooms.account.change_profile(owner, body.profile, via)))
 
+    async def delete(self, body: DeleteBody, request: Request) -> Response:
+        """Deletes the account with everything that hangs on it."""
+        owner, via = self._parts.facts(request).owner, self._parts.via(request)
+        await self._rooms.account.delete(owner, body.password, via)
+        return self._signed_out()
 
-def _passwords(api: APIRouter, rooms: Rooms, parts: Parts) -> None:
-    @api.post("/password/change", status_code=204)
-    async def change(
-        body: ChangePasswordBody, request: Request, _: Annotated[Principal, Depends(parts.person)]
-    ) -> Response:
-        facts = parts.facts(request)
-        await rooms.passwords.change(
-            facts.owner, body.current, body.new, parts.via(request),
-            keep=facts.credential_id, end_keys=body.end_api_keys,
-        )  # fmt: skip
+    async def change_password(self, body: ChangePasswordBody, request: Request) -> Response:
+        """Replaces the password; every other sign-in ends."""
+        facts, via = self._parts.facts(request), self._parts.via(request)
+        keep, end_keys = facts.credential_id, body.end_api_keys
+        await self._rooms.passwords.change(facts.owner, body.current, body.new, via, keep=keep, end_keys=end_keys)
         return Response(status_code=204)
 
-    @api.post("/password/forgot", status_code=202)
-    async def forgot(body: ForgotBody, request: Request) -> dict[str, str]:
-        parts.check_sets_cookies(request)
-        await rooms.passwords.forgot(body.identifier, parts.via(request))
+    async def forgot(self, body: ForgotBody, request: Request) -> dict[str, str]:
+        """Has a reset link mailed; the answer is the same for known and unknown accounts."""
+        self._parts.check_sets_cookies(request)
+        await self._rooms.passwords.forgot(body.identifier, self._parts.via(request))
         return {"status": "accepted"}
 
-    @api.post("/password/reset", status_code=204)
-    async def reset(body: ResetBody, request: Request) -> Response:
-        parts.check_sets_cookies(request)
-        await rooms.passwords.reset(body.ticket, body.new, parts.via(request))
+    async def reset(self, body: ResetBody, request: Request) -> Response:
+        """A new password by a mailed link; every sign-in ends."""
+        self._parts.check_sets_cookies(request)
+        await self._rooms.passwords.reset(body.ticket, body.new, self._parts.via(request))
         return Response(status_code=204)
 
-    @api.post("/email/verify", status_code=204)
-    async def verify(body: TicketBody, request: Request) -> Response:
-        parts.check_sets_cookies(request)
-        await rooms.email.verify(body.ticket, parts.via(request))
+    async def verify(self, body: TicketBody, request: Request) -> Response:
+        """Proves an address by a mailed link."""
+        self._parts.check_sets_cookies(request)
+        await self._rooms.email.verify(body.ticket, self._parts.via(request))
         return Response(status_code=204)
 
-    @api.post("/email/resend", status_code=202)
-    async def resend(body: EmailBody, request: Request) -> dict[str, str]:
-        parts.check_sets_cookies(request)
-        await rooms.email.resend(body.email, parts.via(request))
+    async def resend(self, body: EmailBody, request: Request) -> dict[str, str]:
+        """Has the link that proves an address mailed again."""
+        self._parts.check_sets_cookies(request)
+        await self._rooms.email.resend(body.email, self._parts.via(request))
         return {"status": "accepted"}
 
+    async def sessions(self, request: Request) -> Response:
+        """Where one is signed in."""
+        facts = self._parts.facts(request)
+        found = await sign_ins(self._rooms, facts.owner)
+        return self._parts.json({"sessions": [sign_in_json(row, facts.credential_id) for row in found]})
 
-def _sessions(api: APIRouter, rooms: Rooms, parts: Parts, answers: Answers) -> None:
-    @api.get("/sessions")
-    async def sessions(request: Request, _: Annotated[Principal, Depends(parts.person)]) -> Response:
-        facts = parts.facts(request)
-        found = await sign_ins(rooms, facts.owner)
-        return parts.json({"sessions": [sign_in_json(row, facts.credential_id) for row in found]})
-
-    @api.delete("/sessions", status_code=204)
-    async def end_others(request: Request, _: Annotated[Principal, Depends(parts.person)]) -> Response:
-        facts, via = parts.facts(request), parts.via(request)
-        await rooms.kit.work.write(lambda tx: rooms.delivery.end_all(tx, facts.owner, via, facts.credential_id))
+    async def end_others(self, request: Request) -> Response:
+        """Signs out everywhere else."""
+        facts, via = self._parts.facts(request), self._parts.via(request)
+        delivery = self._rooms.delivery
+        await self._rooms.kit.work.write(lambda tx: delivery.end_all(tx, facts.owner, via, facts.credential_id))
         return Response(status_code=204)
 
-    @api.delete("/sessions/{session_id}", status_code=204)
-    async def end(session_id: str, request: Request, _: Annotated[Principal, Depends(parts.person)]) -> Response:
-        facts, via = parts.facts(request), parts.via(request)
-        identifier = sign_in_id(session_id)
-        if not await rooms.kit.work.write(lambda tx: rooms.delivery.end(tx, facts.owner, identifier, via)):
+    async def end(self, session_id: str, request: Request) -> Response:
+        """Ends one sign-in, also this one."""
+        facts, via = self._parts.facts(request), self._parts.via(request)
+        identifier, delivery = sign_in_id(session_id), self._rooms.delivery
+        if not await self._rooms.kit.work.write(lambda tx: delivery.end(tx, facts.owner, identifier, via)):
             raise Refusal("session.not_found")
+        mine = identifier == facts.credential_id and self._parts.is_ambient(request)
+        return self._signed_out() if mine else Response(status_code=204)
+
+    def _signed_out(self) -> Response:
         response = Response(status_code=204)
-        if identifier == facts.credential_id and parts.is_ambient(request):
-            response.raw_headers = [*response.raw_headers, *answers.signed_out()]
+        response.raw_headers = [*response.raw_headers, *self._answers.signed_out()]
         return response
 
 
@@ -168,33 +180,3 @@ def sign_in_id(text: str) -> bytes:
     if identifier is None:
         raise Refusal("session.not_found")
     return identifier
-
-
-def sign_in_json(row: SessionRow | GrantRow, current: bytes | None) -> dict[str, Any]:
-    """A sign-in as its owner sees it."""
-    return {
-        "id": show("grt" if isinstance(row, GrantRow) else "ses", row.id),
-        "kind": row.deliver if isinstance(row, GrantRow) else "session",
-        "created_at": iso(row.created_at),
-        "seen_at": iso(row.seen_at),
-        "expires_at": iso(row.expires_at),
-        "address": row.address,
-        "agent": row.agent,
-        "current": row.id == current,
-    }
-
-
-def account_json(account: Account) -> dict[str, Any]:
-    """An account as its owner and administrators see it."""
-    return {
-        "id": account.shown,
-        "kind": account.kind,
-        "username": account.username,
-        "email": account.email,
-        "email_verified": account.email_verified,
-        "name": account.name,
-        "roles": list(account.roles),
-        "profile": dict(account.profile),
-        "created_at": iso(account.created_at),
-        "disabled": account.disabled_at is not None,
-    }

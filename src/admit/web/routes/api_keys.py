@@ -1,23 +1,28 @@
 """API keys of one's own, and of one's service accounts; and the question whether a key is valid."""
 
-# no postponed annotations here: FastAPI could not resolve the `Depends` that live in the enclosing function
+from __future__ import annotations
+
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AwareDatetime, BeforeValidator, Field
 
 from admit.credentials.api_key_terms import AS_IS, By, Changes, Terms
-from admit.credentials.api_keys import Created
-from admit.ground.clock import from_datetime, iso, micros
+from admit.credentials.api_keys import Created, KeyRow
+from admit.credentials.shown import created_json, key_json, limit_json
+from admit.ground.clock import from_datetime, micros
 from admit.ground.errors import Refusal, Refused
-from admit.ground.ids import read, show
-from admit.ground.principal import Principal
-from admit.rights import split
+from admit.ground.ids import read
+from admit.ground.principal import Facts
+from admit.ground.work import Tx
+from admit.people.account import Account
 from admit.rooms import Rooms
-from admit.stores.sql.api_keys import KeyRow
 from admit.web.intake import Body, Intake, Line, Secret
 from admit.web.routes.parts import Parts
+
+T = TypeVar("T")
 
 
 def _moment(value: Any) -> Any:
@@ -76,145 +81,152 @@ class ServiceBody(Body):
     roles: Annotated[list[Scope], Field(max_length=50, default_factory=list)]
 
 
-def router(rooms: Rooms, parts: Parts) -> APIRouter:
-    """The routes of API keys."""
-    api = APIRouter(route_class=Intake, tags=["API keys"])
-    _keys(api, rooms, parts)
-    _verify(api, rooms, parts)
-    _services(api, rooms, parts)
-    return api
+class ApiKeyRoutes:
+    """The routes of API keys and service accounts."""
 
+    def __init__(self, rooms: Rooms, parts: Parts) -> None:
+        self._rooms = rooms
+        self._keys = rooms.api_keys
+        self._accounts = rooms.accounts
+        self._parts = parts
 
-def _keys(api: APIRouter, rooms: Rooms, parts: Parts) -> None:  # noqa: C901
-    keys, work = rooms.api_keys, rooms.kit.work
+    def router(self) -> APIRouter:
+        """The table of routes."""
+        api = APIRouter(route_class=Intake, tags=["API keys"])
+        caller, person = [Depends(self._parts.caller)], [Depends(self._parts.person)]
+        verifier = [Depends(self._parts.require("admit:verify"))]
+        add = api.add_api_route
+        add("/api-keys", self.listed, methods=["GET"], dependencies=caller)
+        add("/api-keys", self.create, methods=["POST"], dependencies=caller, status_code=201)
+        add("/api-keys/verify", self.verify, methods=["POST"], dependencies=verifier)
+        add("/api-keys/{key_id}", self.one, methods=["GET"], dependencies=caller)
+        add("/api-keys/{key_id}", self.change, methods=["PATCH"], dependencies=caller)
+        add("/api-keys/{key_id}", self.revoke, methods=["DELETE"], dependencies=caller, status_code=204)
+        add("/api-keys/{key_id}/rotate", self.rotate, methods=["POST"], dependencies=caller)
+        add("/service-accounts", self.services, methods=["GET"], dependencies=person)
+        add("/service-accounts", self.create_service, methods=["POST"], dependencies=person, status_code=201)
+        add("/service-accounts/{account_id}", self.delete_service, methods=["DELETE"], dependencies=person,
+            status_code=204)  # fmt: skip
+        return api
 
-    @api.get("/api-keys")
-    async def listed(request: Request, _: Annotated[Principal, Depends(parts.caller)]) -> Response:
-        owner = parts.facts(request).owner
-        services = await work.read(lambda tx: rooms.accounts.services_of(tx, owner))
-        owners = [owner, *(account.id for account in services)]
-        found = await work.read(lambda tx: [row for one in owners for row in keys.list(tx, one)])
-        return parts.json({"api_keys": [key_json(row) for row in found]})
+    async def listed(self, request: Request) -> Response:
+        """One's own keys and those of one's service accounts."""
+        owner = self._parts.facts(request).owner
+        found = await self._rooms.kit.work.read(
+            lambda tx: [row for one in self._owners(tx, owner) for row in self._keys.list(tx, one)]
+        )
+        return self._parts.json({"api_keys": [key_json(row) for row in found]})
 
-    @api.post("/api-keys", status_code=201)
-    async def create(body: CreateBody, request: Request, _: Annotated[Principal, Depends(parts.caller)]) -> Response:
-        owner = await _owner(request, body.service_account)
-        limit = None if body.limit is None else (body.limit.hits, micros(timedelta(seconds=body.limit.seconds)))
+    async def create(self, body: CreateBody, request: Request) -> Response:
+        """A new key; its text is in this answer and nowhere else."""
+        caller, by = self._parts.facts(request).owner, self._by(request)
         expires_at = None if body.expires_at is None else from_datetime(body.expires_at)
-        terms = Terms(body.name, frozenset(body.scopes), expires_at, limit)
-        created = await parts.write(request, lambda tx: keys.create(tx, owner, terms, _by(request)))
-        return parts.json(created_json(created), 201)
+        terms = Terms(body.name, frozenset(body.scopes), expires_at, _limit(body.limit))
+        wanted = caller if body.service_account is None else read("usr", body.service_account)
 
-    @api.get("/api-keys/{key_id}")
-    async def one(key_id: str, request: Request, _: Annotated[Principal, Depends(parts.caller)]) -> Response:
-        row = (await _mine(request, key_id))[1]
-        return parts.json(key_json(row))
-
-    @api.patch("/api-keys/{key_id}")
-    async def change(
-        key_id: str, body: ChangeBody, request: Request, _: Annotated[Principal, Depends(parts.caller)]
-    ) -> Response:
-        owner, row = await _mine(request, key_id)
-        changes = _changes(body)
-        changed = await parts.write(request, lambda tx: keys.change(tx, owner, row.id, changes, _by(request)))
-        return parts.json(key_json(changed))
-
-    @api.delete("/api-keys/{key_id}", status_code=204)
-    async def revoke(key_id: str, request: Request, _: Annotated[Principal, Depends(parts.caller)]) -> Response:
-        owner, row = await _mine(request, key_id)
-        await parts.write(request, lambda tx: keys.revoke(tx, owner, row.id, _by(request)))
-        return Response(status_code=204)
-
-    @api.post("/api-keys/{key_id}/rotate")
-    async def rotate(
-        key_id: str,
-        request: Request,
-        _: Annotated[Principal, Depends(parts.caller)],
-        body: RotateBody | None = None,
-    ) -> Response:
-        owner, row = await _mine(request, key_id)
-        seconds = body.overlap_seconds if body is not None else None
-        overlap = None if seconds is None else timedelta(seconds=seconds)
-        created = await parts.write(request, lambda tx: keys.rotate(tx, owner, row.id, _by(request), overlap))
-        return parts.json(created_json(created))
-
-    def _by(request: Request) -> By:
-        facts = parts.facts(request)
-        return By(facts.scopes, parts.via(request), facts.subject.id)
-
-    async def _owner(request: Request, service: str | None) -> bytes:
-        owner = parts.facts(request).owner
-        if service is None:
-            return owner
-        wanted = read("usr", service)
-        services = await work.read(lambda tx: rooms.accounts.services_of(tx, owner))
-        if wanted is None or wanted not in {account.id for account in services}:
-            raise Refusal("people.not_found")
-        return wanted
-
-    async def _mine(request: Request, text: str) -> tuple[bytes, KeyRow]:
-        """The key, if it is the caller's or one of their service accounts'; another's is not there."""
-        identifier, owner = read("key", text), parts.facts(request).owner
-        if identifier is None:
-            raise Refusal("api_key.not_found")
-        services = await work.read(lambda tx: rooms.accounts.services_of(tx, owner))
-        for candidate in (owner, *(account.id for account in services)):
-            row = await work.read(lambda tx, candidate=candidate: keys.get(tx, candidate, identifier))  # type: ignore[misc]
-            if row is not None:
-                return candidate, row
-        raise Refusal("api_key.not_found")
-
-
-def _verify(api: APIRouter, rooms: Rooms, parts: Parts) -> None:
-    verifier = parts.require("admit:verify")
-
-    @api.post("/api-keys/verify")
-    async def verify(body: VerifyBody, request: Request, _: Annotated[Principal, Depends(verifier)]) -> Response:
-        try:
-            facts = await rooms.live.facts("api_key", body.key)
-        except Refusal as refusal:
-            return parts.json({"valid": False, "code": refusal.code})
-        missing = sorted(set(body.scopes) - facts.scopes)
-        return parts.json(
-            {
-                "valid": not missing,
-                "code": "insufficient_scope" if missing else "valid",
-                "owner": facts.subject.id,
-                "id": facts.credential.id,
-                "name": facts.credential.name,
-                "scopes": sorted(facts.scopes),
-                "limit": limit_json(facts.limit),
-            }
-        )
-
-
-def _services(api: APIRouter, rooms: Rooms, parts: Parts) -> None:
-    @api.get("/service-accounts")
-    async def listed(request: Request, _: Annotated[Principal, Depends(parts.person)]) -> Response:
-        owner = parts.facts(request).owner
-        found = await rooms.kit.work.read(lambda tx: rooms.accounts.services_of(tx, owner))
-        shown = [{"id": one.shown, "name": one.name, "roles": list(one.roles)} for one in found]
-        return parts.json({"service_accounts": shown})
-
-    @api.post("/service-accounts", status_code=201)
-    async def create(body: ServiceBody, request: Request, _: Annotated[Principal, Depends(parts.person)]) -> Response:
-        owner, via = parts.facts(request).owner, parts.via(request)
-        made = await parts.write(
-            request, lambda tx: rooms.accounts.create_service(tx, owner, body.name, body.roles, via)
-        )
-        return parts.json({"id": made.shown, "name": made.name, "roles": list(made.roles)}, 201)
-
-    @api.delete("/service-accounts/{account_id}", status_code=204)
-    async def delete(account_id: str, request: Request, _: Annotated[Principal, Depends(parts.person)]) -> Response:
-        owner, via, wanted = parts.facts(request).owner, parts.via(request), read("usr", account_id)
-
-        def body(tx: Any) -> Refused | None:
-            if wanted is None or wanted not in {one.id for one in rooms.accounts.services_of(tx, owner)}:
+        def make(tx: Tx) -> Created | Refused:
+            if wanted is None or wanted not in self._owners(tx, caller):
                 return Refused("people.not_found")
-            return rooms.accounts.delete(tx, wanted, via)
+            return self._keys.create(tx, wanted, terms, by)
 
-        await parts.write(request, body)
+        return self._parts.json(created_json(await self._parts.write(request, make)), 201)
+
+    async def one(self, key_id: str, request: Request) -> Response:
+        """One key."""
+        caller = self._parts.facts(request).owner
+        row = await self._rooms.kit.work.read(lambda tx: self._mine(tx, caller, key_id))
+        return self._parts.json(key_json(_found(row)))
+
+    async def change(self, key_id: str, body: ChangeBody, request: Request) -> Response:
+        """Renames, rescopes, sets the expiry or limit, disables or enables."""
+        changes, by = _changes(body), self._by(request)
+        row = await self._on_mine(
+            request, key_id, lambda tx, key: self._keys.change(tx, key.user_id, key.id, changes, by)
+        )
+        return self._parts.json(key_json(row))
+
+    async def revoke(self, key_id: str, request: Request) -> Response:
+        """Ends a key for good."""
+        by = self._by(request)
+        await self._on_mine(request, key_id, lambda tx, key: self._keys.revoke(tx, key.user_id, key.id, by))
         return Response(status_code=204)
+
+    async def rotate(self, key_id: str, request: Request, body: RotateBody | None = None) -> Response:
+        """A new text under the same id; the old one works for the overlap."""
+        by, seconds = self._by(request), body.overlap_seconds if body is not None else None
+        overlap = None if seconds is None else timedelta(seconds=seconds)
+        created = await self._on_mine(
+            request, key_id, lambda tx, key: self._keys.rotate(tx, key.user_id, key.id, by, overlap)
+        )
+        return self._parts.json(created_json(created))
+
+    async def verify(self, body: VerifyBody) -> Response:
+        """Whether a key that somebody presented is valid, for the scopes it needs."""
+        try:
+            facts = await self._rooms.live.facts("api_key", body.key)
+        except Refusal as refusal:
+            return self._parts.json({"valid": False, "code": refusal.code})
+        return self._parts.json(verdict_json(facts, frozenset(body.scopes)))
+
+    async def services(self, request: Request) -> Response:
+        """The service accounts that the caller answers for."""
+        owner = self._parts.facts(request).owner
+        found = await self._rooms.kit.work.read(lambda tx: self._accounts.services_of(tx, owner))
+        return self._parts.json({"service_accounts": [service_json(one) for one in found]})
+
+    async def create_service(self, body: ServiceBody, request: Request) -> Response:
+        """A service account: no password, at most the roles of its owner."""
+        owner, via = self._parts.facts(request).owner, self._parts.via(request)
+        made = await self._parts.write(
+            request, lambda tx: self._accounts.create_service(tx, owner, body.name, body.roles, via)
+        )
+        return self._parts.json(service_json(made), 201)
+
+    async def delete_service(self, account_id: str, request: Request) -> Response:
+        """Deletes a service account with its keys."""
+        owner, via, wanted = self._parts.facts(request).owner, self._parts.via(request), read("usr", account_id)
+
+        def body(tx: Tx) -> Refused | None:
+            if wanted is None or wanted == owner or wanted not in self._owners(tx, owner):
+                return Refused("people.not_found")
+            return self._accounts.delete(tx, wanted, via)
+
+        await self._parts.write(request, body)
+        return Response(status_code=204)
+
+    def _by(self, request: Request) -> By:
+        facts = self._parts.facts(request)
+        return By(facts.scopes, self._parts.via(request), facts.subject.id)
+
+    def _owners(self, tx: Tx, caller: bytes) -> list[bytes]:
+        return [caller, *(account.id for account in self._accounts.services_of(tx, caller))]
+
+    def _mine(self, tx: Tx, caller: bytes, text: str) -> KeyRow | None:
+        """The key, if it is the caller's or one of their service accounts'; another's is not there."""
+        identifier = read("key", text)
+        if identifier is None:
+            return None
+        found = (self._keys.get(tx, owner, identifier) for owner in self._owners(tx, caller))
+        return next((row for row in found if row is not None), None)
+
+    async def _on_mine(self, request: Request, text: str, verb: Callable[[Tx, KeyRow], T | Refused]) -> T:
+        caller = self._parts.facts(request).owner
+
+        def body(tx: Tx) -> T | Refused:
+            row = self._mine(tx, caller, text)
+            return Refused("api_key.not_found") if row is None else verb(tx, row)
+
+        return await self._parts.write(request, body)
+
+
+def _found(row: KeyRow | None) -> KeyRow:
+    if row is None:
+        raise Refusal("api_key.not_found")
+    return row
+
+
+def _limit(body: LimitBody | None) -> tuple[int, int] | None:
+    return None if body is None else (body.hits, micros(timedelta(seconds=body.seconds)))
 
 
 def _expiry(body: ChangeBody) -> int | None:
@@ -223,46 +235,29 @@ def _expiry(body: ChangeBody) -> int | None:
 
 def _changes(body: ChangeBody) -> Changes:
     given = body.model_fields_set
-    limit = None if body.limit is None else (body.limit.hits, micros(timedelta(seconds=body.limit.seconds)))
     return Changes(
         name=body.name if body.name is not None else AS_IS,
         scopes=frozenset(body.scopes) if body.scopes is not None else AS_IS,
         expires_at=_expiry(body) if "expires_at" in given else AS_IS,
-        limit=limit if "limit" in given else AS_IS,
+        limit=_limit(body.limit) if "limit" in given else AS_IS,
         disabled=body.disabled if body.disabled is not None else AS_IS,
     )
 
 
-def key_json(row: KeyRow) -> dict[str, Any]:
-    """A key as its owner sees it; the text is gone."""
+def verdict_json(facts: Facts, needed: frozenset[str]) -> dict[str, Any]:
+    """The answer to whoever asks about a live key."""
+    missing = needed - facts.scopes
     return {
-        "id": show("key", row.id),
-        "name": row.name,
-        "owner": show("usr", row.user_id),
-        "environment": row.environment,
-        "scopes": sorted(split(row.scopes)),
-        "hint": row.hint,
-        "created_at": iso(row.created_at),
-        "expires_at": _when(row.expires_at),
-        "last_used_at": _when(row.last_used_at),
-        "uses": row.uses or 0,
-        "last_address": row.last_address,
-        "disabled": row.disabled_at is not None,
-        "revoked_at": _when(row.revoked_at),
-        "limit": limit_json(row.limit),
-        "old_until": _when(row.old_until),
+        "valid": not missing,
+        "code": "insufficient_scope" if missing else "valid",
+        "owner": facts.subject.id,
+        "id": facts.credential.id,
+        "name": facts.credential.name,
+        "scopes": sorted(facts.scopes),
+        "limit": limit_json(facts.limit),
     }
 
 
-def created_json(created: Created) -> dict[str, Any]:
-    """A key with its text, this once."""
-    return {**key_json(created.row), "key": created.key}
-
-
-def limit_json(limit: tuple[int, int] | None) -> dict[str, int] | None:
-    """A key's own limit."""
-    return None if limit is None else {"hits": limit[0], "seconds": limit[1] // 1_000_000}
-
-
-def _when(at: int | None) -> str | None:
-    return None if at is None else iso(at)
+def service_json(account: Account) -> dict[str, Any]:
+    """A service account as its owner sees it."""
+    return {"id": account.shown, "name": account.name, "roles": list(account.roles)}

@@ -1,11 +1,11 @@
-"""Forward authentication: a proxy asks about each request before it lets it through (nginx `auth_request` and alike)."""
+"""Forward authentication: a proxy asks about each request before it lets it through (nginx `auth_request`)."""
 
-# no postponed annotations here: FastAPI could not resolve the `Depends` that live in the enclosing function
+from __future__ import annotations
+
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from admit.ground.errors import Refusal
 from admit.rights import join, split
 from admit.rooms import Rooms
 from admit.web.context import RequestContext
@@ -14,25 +14,31 @@ from admit.web.intake import Intake
 from admit.web.routes.parts import Parts
 
 
-def router(rooms: Rooms, parts: Parts) -> APIRouter:
+class ForwardAuth:
     """`GET /verify`: 200 with who is calling in headers, or the refusal to pass on."""
-    api = APIRouter(route_class=Intake, tags=["forward authentication"])
 
-    @api.get("/verify")
-    async def verify(request: Request, scope: Annotated[str, Query(max_length=2000)] = "") -> Response:
+    def __init__(self, rooms: Rooms, parts: Parts) -> None:
+        self._rights = rooms.rights
+        self._parts = parts
+
+    def router(self) -> APIRouter:
+        """The one route."""
+        api = APIRouter(route_class=Intake, tags=["forward authentication"])
+        api.add_api_route("/verify", self.verify, methods=["GET"])
+        return api
+
+    async def verify(self, request: Request, scope: Annotated[str, Query(max_length=2000)] = "") -> Response:
         """`scope` names what the asking route demands. Cookies count for unsafe methods only with their CSRF token, so
         the proxy has to say the method in `X-Original-Method`; without it a request by cookie counts as unsafe.
         """
-        wanted = tuple(sorted(rooms.rights.known(split(scope))))
-        context = _asked_about(request)
-        gate = parts.door.gate
-        if gate is None:
-            raise Refusal("request.unavailable")
+        wanted = tuple(sorted(self._rights.known(split(scope))))
+        context, gate = _asked_about(request), self._parts.door.gate
+        assert gate is not None  # noqa: S101
         try:
             caller = await gate.principal(context, Demand(wanted))
         finally:
             # for the event of a refusal, and for the limits in the answer
-            own = parts.door.context(request.scope)
+            own = self._parts.door.context(request.scope)
             own.resolved, own.hits = context.resolved, context.hits
         headers = {
             "X-Admit-Subject": caller.subject.id,
@@ -42,8 +48,6 @@ def router(rooms: Rooms, parts: Parts) -> APIRouter:
             "Cache-Control": "no-store",
         }
         return Response(status_code=200, headers=headers)
-
-    return api
 
 
 def _asked_about(request: Request) -> RequestContext:

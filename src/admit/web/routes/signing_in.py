@@ -1,6 +1,7 @@
 """Register, log in, refresh, log out, prove again."""
 
-# no postponed annotations here: FastAPI could not resolve the `Depends` that live in the enclosing function
+from __future__ import annotations
+
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -10,11 +11,11 @@ from admit.credentials.delivery import Delivered
 from admit.credentials.grants import SIGN_IN_ID
 from admit.flows.register import Registration
 from admit.ground.errors import Refusal
+from admit.ground.principal import Facts
 from admit.rights import split
 from admit.rooms import Rooms
 from admit.web import cookies
 from admit.web.intake import Body, Intake, Line, Secret
-from admit.web.resolver import Resolved
 from admit.web.routes.answers import Answers
 from admit.web.routes.parts import Parts
 
@@ -55,98 +56,110 @@ class ReauthenticateBody(Body):
     password: Secret
 
 
-def router(rooms: Rooms, parts: Parts, answers: Answers) -> APIRouter:  # noqa: C901, PLR0915
+class SigningIn:
     """The routes of signing in and out."""
-    api = APIRouter(route_class=Intake, tags=["signing in"])
 
-    @api.post("/register", status_code=202)
-    async def register(body: RegisterBody, request: Request) -> dict[str, str]:
-        parts.check_sets_cookies(request)
+    def __init__(self, rooms: Rooms, parts: Parts, answers: Answers) -> None:
+        self._rooms = rooms
+        self._parts = parts
+        self._answers = answers
+
+    def router(self) -> APIRouter:
+        """The table of routes."""
+        api = APIRouter(route_class=Intake, tags=["signing in"])
+        person = [Depends(self._parts.person)]
+        api.add_api_route("/register", self.register, methods=["POST"], status_code=202)
+        api.add_api_route("/login", self.login, methods=["POST"])
+        api.add_api_route("/refresh", self.refresh, methods=["POST"])
+        api.add_api_route("/logout", self.logout, methods=["POST"], status_code=204)
+        api.add_api_route(
+            "/reauthenticate", self.reauthenticate, methods=["POST"], status_code=204, dependencies=person
+        )
+        api.add_api_route("/csrf", self.csrf, methods=["GET"])
+        return api
+
+    async def register(self, body: RegisterBody, request: Request) -> dict[str, str]:
+        """Creates an account; the answer is the same for known and unknown addresses."""
+        self._parts.check_sets_cookies(request)
         asked = Registration(body.password, body.username, body.email, body.profile)
-        await rooms.register.register(asked, parts.via(request))
+        await self._rooms.register.register(asked, self._parts.via(request))
         return {"status": "accepted"}
 
-    @api.post("/login")
-    async def login(body: LoginBody, request: Request) -> Response:
-        parts.check_sets_cookies(request)
-        device = cookies.read(request.scope["headers"], answers.cookies.device)
-        signed_in = await rooms.login.login(body.identifier, body.password, body.deliver, parts.via(request), device)
-        return answers.signed_in(signed_in.delivered, signed_in.device)
+    async def login(self, body: LoginBody, request: Request) -> Response:
+        """Signs in; `deliver` says where the credential goes."""
+        self._parts.check_sets_cookies(request)
+        device = cookies.read(request.scope["headers"], self._answers.cookies.device)
+        via = self._parts.via(request)
+        signed_in = await self._rooms.login.login(body.identifier, body.password, body.deliver, via, device)
+        return self._answers.signed_in(signed_in.delivered, signed_in.device)
 
-    @api.post("/refresh")
-    async def refresh(request: Request, body: RefreshBody | None = None) -> Response:
-        token, by_cookie = await _refresh_token(request, body)
+    async def refresh(self, request: Request, body: RefreshBody | None = None) -> Response:
+        """Exchanges a refresh token, from the body or the cookie, for a new pair."""
+        token, by_cookie = await self._refresh_token(request, body)
         asked = body.scope if body is not None else None
-        scopes = None if asked is None else rooms.rights.known(split(asked))
-        refreshed = await rooms.refresh.exchange(token, SIGN_IN_ID, parts.via(request), scopes)
-        return answers.refreshed(refreshed, by_cookie=by_cookie)
+        scopes = None if asked is None else self._rooms.rights.known(split(asked))
+        via = self._parts.via(request)
+        refreshed = await self._rooms.refresh.exchange(token, SIGN_IN_ID, via, scopes)
+        return self._answers.refreshed(refreshed, by_cookie=by_cookie)
 
-    async def _refresh_token(request: Request, body: RefreshBody | None) -> tuple[str, bool]:
-        parts.check_way(request)
-        if body is not None and body.refresh_token is not None:
-            return body.refresh_token, False
-        token = cookies.read(request.scope["headers"], answers.cookies.refresh)
-        if token is None:
-            raise Refusal("refresh.absent")
-        binding = await rooms.refresh.binding(token)
-        if binding is not None:
-            parts.csrf.check(request.scope, binding)
-        return token, True
-
-    @api.post("/logout", status_code=204)
-    async def logout(request: Request, body: LogoutBody | None = None) -> Response:
+    async def logout(self, request: Request, body: LogoutBody | None = None) -> Response:
+        """Ends the sign-in behind the refresh token in the body, or behind the credential of the request."""
+        self._parts.check_way(request)
         response = Response(status_code=204)
-        via = parts.via(request)
         if body is not None and body.refresh_token is not None:
-            await rooms.refresh.end(body.refresh_token, via)
+            await self._rooms.refresh.end(body.refresh_token, self._parts.via(request))
             return response
-        resolved = await parts.resolve(request)
+        resolved = await self._parts.resolve(request)
         if resolved.facts is not None:
-            await _end(resolved, request)
-        elif token := cookies.read(request.scope["headers"], answers.cookies.refresh):
-            binding = await rooms.refresh.binding(token)
-            if binding is not None:
-                parts.csrf.check(request.scope, binding)
-            await rooms.refresh.end(token, via)
-        response.raw_headers = [*response.raw_headers, *answers.signed_out()]
+            await self._end(resolved.facts, request)
+        elif token := cookies.read(request.scope["headers"], self._answers.cookies.refresh):
+            await self._check_bound(request, token)
+            await self._rooms.refresh.end(token, self._parts.via(request))
+        response.raw_headers = [*response.raw_headers, *self._answers.signed_out()]
         return response
 
-    async def _end(resolved: Resolved, request: Request) -> None:
-        facts = resolved.facts
-        assert facts is not None  # noqa: S101
-        if facts.credential.kind == "api_key":
-            raise Refusal("rights.credential_kind")
-        via = parts.via(request)
-        await rooms.kit.work.write(lambda tx: rooms.delivery.end(tx, facts.owner, facts.credential_id, via))
-
-    @api.post("/reauthenticate", status_code=204)
-    async def reauthenticate(
-        body: ReauthenticateBody, request: Request, _: Annotated[object, Depends(parts.person)]
-    ) -> Response:
-        facts = parts.facts(request)
-        via = parts.via(request)
+    async def reauthenticate(self, body: ReauthenticateBody, request: Request) -> Response:
+        """Proves again who is there: a session goes on under a new secret, a grant counts as fresh."""
+        facts, via = self._parts.facts(request), self._parts.via(request)
         if facts.credential.kind == "access_token":
-            await rooms.reauthenticate.grant(facts.owner, facts.credential_id, body.password, via)
+            await self._rooms.reauthenticate.grant(facts.owner, facts.credential_id, body.password, via)
             return Response(status_code=204)
-        session = await rooms.reauthenticate.session(
+        session = await self._rooms.reauthenticate.session(
             facts.owner, facts.credential_id, facts.methods, body.password, via
         )
-        delivered = Delivered("session", session.id, session.lives, session_token=session.token)
-        return answers.renewed(delivered)
+        return self._answers.renewed(Delivered("session", session.id, session.lives, session_token=session.token))
 
-    @api.get("/csrf")
-    async def csrf(request: Request) -> Response:
-        binding = await _binding(request)
-        return parts.json({"csrf_token": parts.csrf.issue(binding)})
+    async def csrf(self, request: Request) -> Response:
+        """A token for the cookie that this browser holds."""
+        return self._parts.json({"csrf_token": self._parts.csrf.issue(await self._binding(request))})
 
-    async def _binding(request: Request) -> bytes:
-        resolved = await parts.resolve(request)
+    async def _refresh_token(self, request: Request, body: RefreshBody | None) -> tuple[str, bool]:
+        self._parts.check_way(request)
+        if body is not None and body.refresh_token is not None:
+            return body.refresh_token, False
+        token = cookies.read(request.scope["headers"], self._answers.cookies.refresh)
+        if token is None:
+            raise Refusal("refresh.absent")
+        await self._check_bound(request, token)
+        return token, True
+
+    async def _check_bound(self, request: Request, token: str) -> None:
+        binding = await self._rooms.refresh.binding(token)
+        if binding is not None:
+            self._parts.csrf.check(request.scope, binding)
+
+    async def _end(self, facts: Facts, request: Request) -> None:
+        if facts.credential.kind == "api_key":
+            raise Refusal("rights.credential_kind")
+        delivery, via = self._rooms.delivery, self._parts.via(request)
+        await self._rooms.kit.work.write(lambda tx: delivery.end(tx, facts.owner, facts.credential_id, via))
+
+    async def _binding(self, request: Request) -> bytes:
+        resolved = await self._parts.resolve(request)
         if resolved.facts is not None and resolved.ambient:
             return resolved.facts.binding
-        token = cookies.read(request.scope["headers"], answers.cookies.refresh)
-        binding = await rooms.refresh.binding(token) if token is not None else None
+        token = cookies.read(request.scope["headers"], self._answers.cookies.refresh)
+        binding = await self._rooms.refresh.binding(token) if token is not None else None
         if binding is None:
             raise Refusal(resolved.reason or "resolver.none")
         return binding
-
-    return api

@@ -1,6 +1,7 @@
 """Documents at the root of the issuer, and what operators and proxies ask."""
 
-# no postponed annotations here: FastAPI could not resolve the `Depends` that live in the enclosing function
+from __future__ import annotations
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
