@@ -89,7 +89,7 @@ class House:
         self.passwords = Passwords(
             kit, self.pool, self.gate, self.accounts, new_password, proof, self.tickets, self.delivery, self.keys
         )  # fmt: skip
-        self.email = Email(kit, self.gate, self.tickets)
+        self.email = Email(kit, settings, self.gate, self.tickets)
         self.reauthenticate = Reauthenticate(kit, proof, self.delivery)
         self.own = OwnAccount(kit, self.accounts, proof)
         self.use_mailer(OutboxMailer(database))
@@ -147,7 +147,8 @@ class House:
 
     async def link(self) -> str:
         """The ticket in the newest mail."""
-        return (await self.mails())[-1]["text"].partition("?ticket=")[2].split()[0]
+        text: str = (await self.mails())[-1]["text"]
+        return text.partition("?ticket=")[2].split()[0]
 
     async def living(self, user: bytes) -> int:
         """How many sessions and grants of someone are alive."""

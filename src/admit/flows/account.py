@@ -46,7 +46,7 @@ class OwnAccount:
 
         def body(tx: Tx) -> Refused | None:
             if not proved.hold(tx):
-                return Refused("login.changed")
+                return Refused("proof.changed")
             return self.accounts.delete(tx, user, via)
 
         if (refused := await self.kit.work.write(body)) is not None:

@@ -8,8 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from admit.credentials.tickets import Tickets
-from admit.flows.email import VERIFY
-from admit.flows.password import RESET
+from admit.flows.email import RESET, VERIFY
 from admit.ground.events import Via
 from admit.ground.ids import read
 from admit.ground.kit import Kit
@@ -20,7 +19,6 @@ from admit.outbound.texts import Service
 from admit.people.account import Account
 from admit.people.accounts import Accounts
 from admit.settings import Settings
-from admit.stores.sql.accounts import IdentifierRow
 
 KIND = "mail"
 VERIFY_FOR = timedelta(hours=24)  # NIST SP 800-63B-4 section 4.2.1.2: no longer by e-mail
@@ -54,36 +52,47 @@ class MailJobs:
         await self.kit.work.write(lambda tx: _tell(tx, data, sent=sent))
 
     def _write(self, tx: Tx, user: bytes, data: Mapping[str, Any]) -> Mail | None:
-        """The mail, to the stored address as it is now; None when there is nothing to say any more."""
+        """The mail as things are now; None when there is nothing to say any more."""
         account = self.accounts.load(tx, user)
-        if account is None or account.address is None or account.disabled_at is not None:
+        if account is None or account.disabled_at is not None:
             return None
-        service, to = Service.of(self.settings), account.address
+        service = Service.of(self.settings)
+        match data["template"]:
+            case "change":
+                ticket = self._ticket(tx, account, data["to"], change=True)
+                return texts.change_address(service, data["to"], ticket, VERIFY_FOR)
+            case "address_changed":
+                return texts.address_changed(service, data["to"], int(data["at"]))
+        return self._to_stored(tx, service, account, data) if account.address is not None else None
+
+    def _to_stored(self, tx: Tx, service: Service, account: Account, data: Mapping[str, Any]) -> Mail | None:
+        """A mail to the address that is stored now, never to one that somebody typed (CVE-2019-19844)."""
+        to = account.email or ""
         match data["template"]:
             case "verify":
-                return None if account.email_verified else self._verify(tx, service, account, to)
+                if account.email_verified:
+                    return None
+                return texts.verify_address(service, to, self._ticket(tx, account, to), VERIFY_FOR)
             case "reset" | "password_disabled":
-                return self._reset(tx, service, account, to, disabled=data["template"] == "password_disabled")
+                return self._reset(tx, service, account, disabled=data["template"] == "password_disabled")
             case "exists":
-                return texts.account_exists(service, to.shown)
+                return texts.account_exists(service, to)
             case "password_changed":
-                return texts.password_changed(service, to.shown, int(data["at"]))
-            case unknown:
-                raise ValueError(f"no mail is called {unknown!r}")
+                return texts.password_changed(service, to, int(data["at"]))
+        raise ValueError(f"no mail is called {data['template']!r}")
 
-    def _verify(self, tx: Tx, service: Service, account: Account, to: IdentifierRow) -> Mail:
-        ticket = self.tickets.issue(tx, VERIFY, account.id, {"email": to.value}, VERIFY_FOR)
-        return texts.verify_address(service, to.shown, ticket, VERIFY_FOR)
+    def _ticket(self, tx: Tx, account: Account, address: str, *, change: bool = False) -> str:
+        data = {"email": address, "change": True} if change else {"email": address}
+        return self.tickets.issue(tx, VERIFY, account.id, data, VERIFY_FOR)
 
-    def _reset(
-        self, tx: Tx, service: Service, account: Account, to: IdentifierRow, *, disabled: bool
-    ) -> Mail | None:  # fmt: skip
-        if self.settings.passwords.policy == "nist" and not account.email_verified:
+    def _reset(self, tx: Tx, service: Service, account: Account, *, disabled: bool) -> Mail | None:
+        address = account.address
+        if address is None or (self.settings.passwords.policy == "nist" and address.verified_at is None):
             return None  # NIST SP 800-63B-4 section 4.2.1.2: recovery goes to addresses that were proved before
         lasts = self.settings.passwords.reset_for
-        ticket = self.tickets.issue(tx, RESET, account.id, {"email": to.value}, lasts)
+        ticket = self.tickets.issue(tx, RESET, account.id, {"email": address.value}, lasts)
         text = texts.password_disabled if disabled else texts.reset_password
-        return text(service, to.shown, ticket, lasts)
+        return text(service, address.shown, ticket, lasts)
 
 
 def _tell(tx: Tx, data: Mapping[str, Any], *, sent: bool) -> None:

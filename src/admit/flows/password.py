@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from admit.credentials.api_keys import ApiKeys, By
 from admit.credentials.delivery import Delivery
 from admit.credentials.tickets import TicketRow, Tickets
+from admit.flows.email import RESET
 from admit.flows.gate import Gate
 from admit.flows.proof import PasswordProof
 from admit.ground.errors import Refused
@@ -21,8 +22,6 @@ from admit.people.new_password import NewPassword
 from admit.people.passwords import HashPool
 from admit.stores.sql import accounts as account_rows
 from admit.stores.sql import passwords as rows
-
-RESET = "reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Passwords:
 
         def body(tx: Tx) -> Refused | None:
             if not proved.hold(tx):
-                return Refused("login.changed")
+                return Refused("proof.changed")
             self._replace(tx, user, hash_, via, "password.changed", keep)
             if end_keys:
                 self._end_keys(tx, user, via)

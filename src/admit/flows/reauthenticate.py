@@ -35,7 +35,7 @@ class Reauthenticate:
 
         def body(tx: Tx) -> SessionStarted | Refused:
             if not proved.hold(tx):
-                return Refused("login.changed")
+                return Refused("proof.changed")
             newer = renewed(methods, Method("pwd", tx.now))
             started = self.delivery.sessions.rotate(tx, user, session, newer, via)
             if started is None:
@@ -54,7 +54,7 @@ class Reauthenticate:
 
         def body(tx: Tx) -> Refused | None:
             if not proved.hold(tx):
-                return Refused("login.changed")
+                return Refused("proof.changed")
             if not self.delivery.grants.renew(tx, user, grant, Method("pwd", tx.now)):
                 return Refused("reauthenticate.ended")
             tx.emit(via.event("login.reauthenticated", subject=show("usr", user), session=show("grt", grant)))

@@ -18,6 +18,8 @@ EVENTS: dict[str, tuple[str, str]] = {
     "account.deleted": ("account", "an account was deleted"),
     "account.roles_changed": ("account", "roles were granted or revoked"),
     "account.email_verified": ("account", "an e-mail address was proved"),
+    "account.email_change_asked": ("account", "another e-mail address was given, to be proved"),
+    "account.email_changed": ("account", "an account got another e-mail address"),
     "account.imported": ("account", "an account was created by the command line"),
     "service_account.created": ("account", "a service account was created"),
     "password.changed": ("password", "the password was changed by its owner"),

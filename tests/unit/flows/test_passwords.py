@@ -289,6 +289,70 @@ async def test_sending_again_is_limited(house: House) -> None:
     assert (await refused(house.email.resend("ann@x.test", house.via()))).reason == "email.limited"
 
 
+@pytest.mark.proof("ASVS-6.3.7")
+async def test_another_address_counts_once_it_is_proved_and_the_old_one_is_told(build: Build) -> None:
+    house = await build(limits=WIDE)
+    person = await house.person(verified=True)
+    old_link = await reset_link(house)
+    await house.email.change(person.id, "New@Y.test", house.via())
+    link = await house.link()
+    assert (await house.mails())[-1]["recipient"] == "New@y.test"
+    assert (await house.own.me(person.id)).email == "ann@x.test"
+    await house.email.verify(link, house.via())
+    account = await house.own.me(person.id)
+    assert (account.email, account.email_verified, account.username) == ("New@y.test", True, "ann")
+    last = (await house.mails())[-1]
+    assert (last["recipient"], last["subject"]) == ("ann@x.test", "Admit: your e-mail address was changed")
+    assert "y.test" not in last["text"]
+    assert (await refused(house.passwords.reset(old_link, OTHER, house.via()))).reason == "ticket.expired"
+    assert (await house.login("new@y.test")).user == person.id
+    assert (await refused(house.login("ann@x.test"))).reason == "login.unknown"
+    assert [event["subject"] for event in await house.events("account.email_changed")] == [person.shown]
+
+
+async def test_an_account_without_address_gets_one(house: House) -> None:
+    person = await house.person("ann", None)
+    await house.email.change(person.id, "ann@x.test", house.via())
+    await house.email.verify(await house.link(), house.via())
+    assert (await house.own.me(person.id)).email == "ann@x.test"
+
+
+@pytest.mark.proof("ASVS-6.3.8")
+async def test_an_address_that_someone_has_is_answered_alike(house: House) -> None:
+    person = await house.person()
+    await house.person("bob", "bob@x.test")
+    assert await house.email.change(person.id, "bob@x.test", house.via()) is None
+    (mail,) = await house.mails()
+    assert (mail["recipient"], "?ticket=" in mail["text"]) == ("bob@x.test", False)
+
+
+async def test_an_address_that_was_taken_meanwhile_changes_nothing(build: Build) -> None:
+    house = await build(limits=WIDE)
+    person = await house.person(verified=True)
+    await house.email.change(person.id, "new@x.test", house.via())
+    link = await house.link()
+    other = await house.person("bob", "new@x.test")
+    refusal = await refused(house.email.verify(link, house.via()))
+    assert (refusal.reason, refusal.code) == ("email.taken", "conflict")
+    account = await house.own.me(person.id)
+    assert (account.email, account.email_verified) == ("ann@x.test", True)
+    assert (await house.own.me(other.id)).email == "new@x.test"
+
+
+@pytest.mark.parametrize("typed", ["", "x", "a@x.test\r\nBcc: v@x.test", "ann"])
+async def test_another_address_must_be_one(house: House, typed: str) -> None:
+    person = await house.person()
+    assert (await refused(house.email.change(person.id, typed, house.via()))).status == 422
+    assert await house.rows(schema.jobs) == []
+
+
+async def test_no_address_where_none_is_in_use(build: Build) -> None:
+    house = await build(identifiers={"username"})
+    person = await house.person("ann", None)
+    refusal = await refused(house.email.change(person.id, "ann@x.test", house.via()))
+    assert (refusal.reason, refusal.code) == ("email.not_in_use", "invalid_input")
+
+
 async def test_a_mail_that_is_delayed_is_tried_again_with_a_new_ticket(house: House, clock: ManualClock) -> None:
     sent: list[Mail] = []
 

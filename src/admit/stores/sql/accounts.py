@@ -87,6 +87,16 @@ def identifiers_of(tx: Tx, ids: Iterable[bytes]) -> list[IdentifierRow]:
     return [IdentifierRow(*row) for row in tx.connection.execute(statement)]
 
 
+def remove_identifiers(tx: Tx, user: bytes, kind: str) -> list[IdentifierRow]:
+    """Takes an account's identifiers of that kind away; what they were."""
+    statement = (
+        sa.delete(identifiers)
+        .where(identifiers.c.tenant == tx.tenant, identifiers.c.user_id == user, identifiers.c.kind == kind)
+        .returning(*_IDENTIFIER)
+    )
+    return [IdentifierRow(*row) for row in tx.connection.execute(statement)]
+
+
 def owner_of(tx: Tx, kind: str, value: str) -> bytes | None:
     """Whose identifier that is."""
     return tx.connection.execute(
