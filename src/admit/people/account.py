@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from admit.ground.clock import iso
 from admit.ground.ids import show
 from admit.people.identifiers import Identifier, IdentifierKind
 from admit.stores.sql.accounts import IdentifierRow, UserRow
@@ -85,3 +86,19 @@ class Taken(NamedTuple):
     """The kinds of identifiers that another account has; nothing was stored."""
 
     kinds: frozenset[IdentifierKind]
+
+
+def account_json(account: Account) -> dict[str, Any]:
+    """An account as its owner and administrators see it."""
+    return {
+        "id": account.shown,
+        "kind": account.kind,
+        "username": account.username,
+        "email": account.email,
+        "email_verified": account.email_verified,
+        "name": account.name,
+        "roles": list(account.roles),
+        "profile": dict(account.profile),
+        "created_at": iso(account.created_at),
+        "disabled": account.disabled_at is not None,
+    }
