@@ -459,6 +459,10 @@ REASON_HELP: dict[str, Help] = {
         "After several failed proofs the next try must wait.",
         "Wait as long as Retry-After says.",
     ),
+    "proof.changed": Help(
+        "The password was changed while it was being proved again.",
+        "Repeat the request with the new password.",
+    ),
     "register.limited": Help(
         "Too many registrations from one address.",
         "Wait.",
@@ -486,6 +490,14 @@ REASON_HELP: dict[str, Help] = {
     "email.limited": Help(
         "Too many mails were asked for.",
         "Wait.",
+    ),
+    "email.not_in_use": Help(
+        "Accounts here have no e-mail addresses.",
+        "Add email to ADMIT_IDENTIFIERS, or leave the address out.",
+    ),
+    "email.taken": Help(
+        "Another account took the new address before its link was opened.",
+        "Choose another address; the old one still counts.",
     ),
     "password.current": Help(
         "The present password is wrong.",
