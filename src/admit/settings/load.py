@@ -1,14 +1,16 @@
-"""From the environment and `admit.toml` to `Settings`; arguments win over the environment, it wins over the file."""
+"""From arguments, the environment, `admit.env` and `admit.toml` to `Settings`; each wins over those after it."""
 
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -29,14 +31,33 @@ class _Loader(BaseSettings, Settings):
         env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
-        file = Path(os.environ.get("ADMIT_CONFIG", "admit.toml"))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+        file = _config_file()
+        secrets = DotEnvSettingsSource(settings_cls, env_file=_secret_file())
+        return init_settings, env_settings, secrets, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+
+def _config_file() -> Path:
+    named = os.environ.get("ADMIT_CONFIG")
+    if named is not None and not Path(named).is_file():
+        # a mistyped name must not mean: everything as it comes
+        raise SettingsError(f"ADMIT_CONFIG names {named}, and there is no such file")
+    return Path(named or "admit.toml")
+
+
+def _secret_file() -> Path:
+    """`admit.env` (or ADMIT_ENV_FILE): lines `ADMIT_SECRET=…`, written by `admit init`, for its owner's eyes only."""
+    file = Path(os.environ.get("ADMIT_ENV_FILE", "admit.env"))
+    if file.is_file() and file.stat().st_mode & 0o077:
+        raise SettingsError(f"{file} holds secrets and can be read by others. Close it: chmod 600 {file}")
+    return file
 
 
 def load(**overrides: Any) -> Settings:
     """Reads the settings; raises `SettingsError` whose text names each wrong setting and never shows a value."""
     try:
         loaded = _Loader(**overrides)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{_config_file()} cannot be read: {error}") from None
     except ValidationError as error:
         lines = [
             f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}" for item in error.errors()
