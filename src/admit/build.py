@@ -141,14 +141,19 @@ def build(settings: Settings, own: Own, database: Database) -> Rooms:
     )  # fmt: skip
 
 
-async def open_rooms(rooms: Rooms) -> None:
-    """Brings the schema up to date, opens the seal, takes the first poll. Raises `SettingsError` or `Unavailable`."""
+async def open_rooms(rooms: Rooms, *, background: bool = True) -> None:
+    """Brings the schema up to date, opens the seal, takes the first poll. Raises `SettingsError` or `Unavailable`.
+
+    Without `background` no jobs and steps run here: a verb of the command line must not take the leader's lease from
+    the servers for its second of life.
+    """
     await rooms.database.migrate()
     await rooms.signing_keys.prepare()
     _follow_key_changes(rooms)
     await rooms.live.feed.freshen()
-    rooms.jobs.ensure()
-    rooms.steps.ensure()
+    if background:
+        rooms.jobs.ensure()
+        rooms.steps.ensure()
 
 
 async def close_rooms(rooms: Rooms) -> None:

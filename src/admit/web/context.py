@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 # random per process, then a counter: unique without asking the operating system on each request
 _PREFIX = secrets.token_hex(6)
 _COUNTER = itertools.count(1)
+
+
+def _begin_anew() -> None:
+    global _PREFIX  # noqa: PLW0603
+    _PREFIX = secrets.token_hex(6)
+
+
+# workers that are forked after this import would otherwise all count under one prefix: the same ids twice
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 class RequestContext:

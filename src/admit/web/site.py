@@ -39,6 +39,7 @@ class Site:
         self.realm = settings.brand
         self.is_open = False
         self.opener: Callable[[], Awaitable[None]] | None = None
+        self.hear: Callable[[Refusal], None] | None = None  # told of every refusal, for counting
         self.headers = _headers(settings)
         self._observe = observe
         self._recorded = recorded
@@ -57,6 +58,8 @@ class Site:
 
     def record(self, context: RequestContext, refusal: Refusal) -> None:
         """Writes the event of a refusal, unless the flow that refused has done so in its own transaction."""
+        if self.hear is not None:
+            self.hear(refusal)
         scope, gate = context.scope, self.door.gate
         via = gate.via(context) if gate is not None else None
         facts = context.resolved.facts if context.resolved is not None else None
