@@ -44,7 +44,7 @@ _NAMED = re.compile(r'"?([^"<>@,;:]*?)"? *<([^<>]*)>')
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}\b")
 _RETRY_AFTER = timedelta(minutes=1)
 _TOTAL = timedelta(seconds=30)
-_GOODBYE = 2.0  # seconds to wait for the answer to QUIT
+_GOODBYE = 1.0  # seconds to wait for the answer to QUIT
 _LOGIN_WANTED = frozenset({530, 534, 535, 538})  # RFC 4954 section 6
 _ABOUT_THE_MAIL = frozenset({"server", "address"})
 
@@ -160,12 +160,8 @@ class SmtpMailer:
                 await self._deliver(client, message, mail.to, progress)
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             failure = _failure(progress.kind, error)
-        else:
-            # the mail has been taken: whatever goes wrong now must not make anyone send it again
-            with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
-                await client.quit(timeout=min(self._total, _GOODBYE))
         finally:
-            await _hang_up(client)
+            await _hang_up(client, goodbye=progress.taken)
         # raised outside the handler: the library's error, with the server's words, must not hang on as its context
         if failure is not None:
             raise failure
@@ -182,6 +178,7 @@ class SmtpMailer:
             await client.login(server.username, server.password.get_secret_value())
         progress.kind = "server"
         await client.send_message(message, sender=self._sender.addr_spec, recipients=[to])
+        progress.taken = True
 
     def _client(self) -> aiosmtplib.SMTP:
         import aiosmtplib
@@ -230,10 +227,17 @@ def open_mailer(settings: Settings, kit: Kit) -> Mailer:
 @dataclass(slots=True)
 class _Progress:
     kind: Kind = "connection"
+    taken: bool = False
 
 
-async def _hang_up(client: aiosmtplib.SMTP) -> None:
+async def _hang_up(client: aiosmtplib.SMTP, *, goodbye: bool) -> None:
+    import aiosmtplib
+
     transport = client.transport
+    if goodbye:
+        # the mail has been taken: whatever goes wrong from here must not make anyone send it again
+        with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+            await client.quit(timeout=_GOODBYE)
     client.close()
     if isinstance(transport, asyncio.WriteTransport):
         transport.abort()  # a close would wait for the other side's goodbye in TLS, perhaps for ever
