@@ -125,7 +125,7 @@ def build(settings: Settings, own: Own, database: Database) -> Rooms:
     return Rooms(
         kit=kit, settings=settings, database=database, rights=rights, accounts=accounts, pool=pool, limits=limits,
         blocks=Blocks(limits, own.clock), signing_keys=signing_keys, delivery=delivery,
-        refresh=Refresh(kit, settings, rights, mint), api_keys=api_keys, usage=Usage(database, own.clock),
+        refresh=Refresh(kit, settings, rights, mint), api_keys=api_keys, usage=Usage(database, own.clock, dormant=settings.api_keys.dormant_after),
         seen=Seen(database, settings.sessions.idle), tickets=tickets, live=live, observed=observed,
         jobs=Runner(kit, {"mail": mail}),
         steps=Steps(kit, steps(kit, signing_keys, sealing.step, cleaning.step, Handlers(kit, own.handlers)), _holder()),
