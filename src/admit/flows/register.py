@@ -20,6 +20,7 @@ from admit.people.identifiers import Identifier
 from admit.people.new_password import NewPassword
 from admit.people.passwords import HashPool
 from admit.settings import Settings
+from admit.stores.sql import accounts as rows
 
 
 class RegistrationRequest(NamedTuple):
@@ -121,14 +122,15 @@ class Register:
 
     def _create(self, tx: Tx, new: NewAccount, email: Identifier | None, via: Via) -> Refused | None:
         made = self.accounts.create(tx, new, via)
+        # asked in either case: what only a known address costs would tell by the clock that it is known
+        owner = rows.owner_of(tx, "email", email.value) if email is not None else None
         if not isinstance(made, Taken):
             if email is not None:
                 tx.enqueue(Job("mail", {"template": "verify", "user": made.shown}))
             return None
         if "username" in made.kinds or email is None:
             return Refused("register.username_taken")
-        owner = self.accounts.named(tx, "email", email.value)
-        shown = show("usr", owner.id) if owner else None
+        shown = show("usr", owner) if owner else None
         tx.emit(via.event("account.register_repeated", outcome="refused", subject=shown, identifier=email.value))
         tx.enqueue(Job("mail", {"template": "exists", "user": shown}))
         return None

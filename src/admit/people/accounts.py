@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from admit.ground.errors import Refused
+from admit.ground.errors import Refusal, Refused
 from admit.ground.events import Via
 from admit.ground.ids import show
 from admit.ground.kit import Kit
@@ -19,6 +19,7 @@ from admit.stores.sql import accounts as rows
 from admit.stores.sql.accounts import IdentifierRow, UserRow
 
 PAGE = 50
+LONGEST_NAME = 100
 ADMIN_SCOPE = "admit:admin"
 
 
@@ -58,7 +59,11 @@ class Accounts:
     def create_service(
         self, tx: Tx, owner: bytes, name: str, roles: Iterable[str], via: Via, *, actor: str | None = None
     ) -> Account | Refused:  # fmt: skip
-        """A service account (no password): owned by a person, with some of that person's roles at most."""
+        """A service account (no password): owned by a person, with some of that person's roles at most.
+
+        Refuses `invalid_input` (raised): a name of 1 to 100 printable characters, roles that exist.
+        """
+        _check_name(name)
         person = rows.get(tx, owner, lock=True)
         if person is None or person.kind != "user":
             return Refused("people.not_found")
@@ -85,6 +90,8 @@ class Accounts:
         search: str | None = None,
     ) -> Page:  # fmt: skip
         """`limit` accounts after the cursor; `search`: the beginning of an identifier, or a part of the name."""
+        if search is not None and not search.isprintable():
+            return Page([], None)  # no name holds such a character, and PostgreSQL takes no NUL
         found = rows.page(tx, before=after, limit=limit + 1, kind=kind, search=search)
         shown = found[:limit]
         names = rows.identifiers_of(tx, [row.id for row in shown])
@@ -142,7 +149,9 @@ class Accounts:
         return self._change(tx, user, via, "account.profile_changed", None, profile=profile)
 
     def rename(self, tx: Tx, user: bytes, name: str | None, via: Via) -> Account | Refused:
-        """Sets the display name."""
+        """Sets the display name: 1 to 100 printable characters, or none. Refuses `invalid_input` (raised)."""
+        if name is not None:
+            _check_name(name)
         return self._change(tx, user, via, "account.profile_changed", None, name=name)
 
     def delete(self, tx: Tx, user: bytes, via: Via, *, actor: str | None = None) -> Refused | None:
@@ -187,6 +196,12 @@ class Accounts:
     def _lock(tx: Tx) -> None:
         # two administrators who demote each other at once would each still see the other one
         rows.lock_tenant(tx)
+
+
+def _check_name(name: str) -> None:
+    if not (name.strip() and name.isprintable() and len(name) <= LONGEST_NAME):
+        message = f"1 to {LONGEST_NAME} printable characters"
+        raise Refusal("people.profile", fields={"errors": [{"field": "name", "message": message}]})
 
 
 def _told(values: Mapping[str, Any]) -> dict[str, Any]:

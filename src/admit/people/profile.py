@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,9 +28,12 @@ class Profile:
     def read(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """`data` as it is stored (JSON values); refuses (`people.profile`) with one error a field."""
         try:
-            return self.model.model_validate(dict(data), extra="forbid").model_dump(mode="json", by_alias=True)
+            read = self.model.model_validate(dict(data), extra="forbid").model_dump(mode="json", by_alias=True)
         except ValidationError as error:
             raise Refusal("people.profile", fields={"errors": _errors(error)}) from None
+        if errors := [_error(name, "Cannot be stored") for name, value in read.items() if not storable(value)]:
+            raise Refusal("people.profile", fields={"errors": errors})
+        return read
 
     def change(self, stored: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
         """`stored` with the fields of `changes` put in; the whole is checked again.
@@ -43,7 +47,23 @@ class Profile:
         return self.model.model_validate(dict(stored), extra="ignore")
 
 
+def storable(value: Any) -> bool:
+    """Whether every store can keep `value`: PostgreSQL's JSON has no NUL, no half of a surrogate pair and no NaN."""
+    match value:
+        case str():
+            return not any(ch == "\x00" or "\ud800" <= ch <= "\udfff" for ch in value)
+        case float():
+            return math.isfinite(value)
+        case Mapping():
+            return all(storable(part) for pair in value.items() for part in pair)
+        case list():
+            return all(storable(part) for part in value)
+    return True
+
+
+def _error(name: str, message: str) -> dict[str, str]:
+    return {"field": f"profile.{name}", "message": message}
+
+
 def _errors(error: ValidationError) -> list[dict[str, str]]:
-    return [
-        {"field": ".".join(["profile", *map(str, item["loc"])]), "message": item["msg"]} for item in error.errors()[:50]
-    ]
+    return [_error(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors()[:50]]

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from pydantic import BaseModel
 
 from admit.flows.register import RegistrationRequest
@@ -86,6 +87,28 @@ async def test_one_hash_and_one_job_whether_or_not_the_address_is_known(house: H
     await house.register(email="ann@x.test")
     assert hashed == [PASSWORD]
     assert len(await house.rows(schema.jobs)) == 1
+
+
+@pytest.mark.proof("ASVS-6.3.8")
+async def test_known_and_unknown_run_the_same_statements(build: Build) -> None:
+    house = await build(limits=WIDE)
+    await house.person("owner", "known@x.test")
+    ran: list[str] = []
+
+    def listen(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "SAVEPOINT" not in statement:
+            ran.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", listen)
+    try:
+        seen = []
+        for address in ("warm-up@x.test", "known@x.test", "unknown@x.test"):
+            ran.clear()
+            await house.register(email=address)
+            seen.append(list(ran))
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", listen)
+    assert seen[1] == seen[2]
 
 
 async def test_usernames_are_public(house: House) -> None:

@@ -176,6 +176,8 @@ async def test_pages_and_search(house: House) -> None:
     assert await found(search="%") == [robot.id]
     assert await found(search="_1") == [robot.id]
     assert await found(search="nobody") == []
+    assert await found(search="user\x00") == []
+    assert await found(search="\ud800") == []
 
 
 async def test_the_profile_is_the_applications(build: Build) -> None:
@@ -188,6 +190,16 @@ async def test_the_profile_is_the_applications(build: Build) -> None:
     kept = await house.database.read(lambda tx: house.accounts.load(tx, person.id))
     assert kept.profile == {"city": "Rom"}
     assert "Rom" not in str(await house.events())
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\x00", "x" * 101])
+async def test_a_name_is_one_short_line(house: House, name: str) -> None:
+    person = await house.person()
+    for verb, given in (("rename", (person.id, name)), ("create_service", (person.id, name, []))):
+        with pytest.raises(Refusal) as caught:
+            await do(house, verb, *given)
+        assert caught.value.fields["errors"][0]["field"] == "name"
+    assert len(await house.rows(schema.users)) == 1
 
 
 async def test_nothing_is_written_for_a_version_nobody_asked_for(house: House) -> None:

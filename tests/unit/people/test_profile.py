@@ -46,6 +46,30 @@ def test_every_error_is_told_with_its_field() -> None:
     assert {error["field"] for error in found} == {"profile.shoeSize", "profile.born", "profile.roles"}
 
 
+class Anything(BaseModel):
+    value: Any = None
+    number: float = 0.0
+
+
+@pytest.mark.parametrize("value", ["a\x00b", "\ud800", ["x", ["\x00"]], {"k\x00": 1}, {"k": {"deep": "\udfff"}}])
+def test_what_a_store_cannot_keep_is_refused(value: Any) -> None:
+    assert errors(Profile(Anything), {"value": value}) == [{"field": "profile.value", "message": "Cannot be stored"}]
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_what_json_has_no_number_for_is_refused(number: float) -> None:
+    assert errors(Profile(Anything), {"number": number})[0]["field"] == "profile.number"
+
+
+def test_emoji_and_line_breaks_are_kept() -> None:
+    assert Profile(Anything).read({"value": ["\U0001f600\n", 1, None, True]})["value"] == [
+        "\U0001f600\n",
+        1,
+        None,
+        True,
+    ]
+
+
 def test_a_change_keeps_the_rest_and_checks_the_whole() -> None:
     profile = Profile(Person)
     changed = profile.change({"city": "Ulm", "born": None, "shoeSize": 40}, {"shoeSize": 41})
