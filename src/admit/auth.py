@@ -9,18 +9,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from admit import pages
 from admit.background import Handler
 from admit.build import Own, build, close_rooms, master_secrets, open_rooms, open_store
 from admit.credentials.mint import ClaimsFunction
 from admit.flows import RECORDED
 from admit.flows.register import MayRegister
 from admit.ground.clock import Clock
-from admit.ground.errors import AdmitError
+from admit.ground.errors import AdmitError, Refusal
 from admit.ground.events import EVENTS
 from admit.ground.principal import Principal
 from admit.limits import Limit
@@ -28,6 +29,7 @@ from admit.outbound.mail import Mailer
 from admit.rooms import Rooms
 from admit.settings import Settings, load
 from admit.web.cookies import Cookies
+from admit.web.cookies import read as read_cookie
 from admit.web.csrf import Csrf
 from admit.web.door import Door
 from admit.web.gate import Gate, Seen
@@ -112,6 +114,7 @@ class Admit:
         self._rooms: Rooms | None = None
         self._site: Site | None = None
         self._opening: asyncio.Lock | None = None
+        self._pages = True
 
     # -- what routes declare ---------------------------------------------------------------------------------------
 
@@ -158,11 +161,13 @@ class Admit:
 
     # -- putting it into an application ----------------------------------------------------------------------------
 
-    def mount(self, app: Starlette, *, cors: bool = False) -> None:
+    def mount(self, app: Starlette, *, cors: bool = False, pages: bool = True) -> None:
         """Adds middleware, routes and well-known documents to a FastAPI or Starlette application.
 
-        `cors` puts the application's own routes under the same list of origins.
+        `cors` puts the application's own routes under the same list of origins; `pages` False leaves out the pages that
+        mailed links lead to.
         """
+        self._pages = pages
         app.add_middleware(Middleware, site=self.site, cors=cors)
         if isinstance(app, FastAPI):
             describe(app, self.settings, self.site)
@@ -253,7 +258,22 @@ class Admit:
         app.include_router(well_known.router(rooms))
         site = Site(settings, door, app, rooms.observed.observe, RECORDED)
         site.opener = self.open
+        if self._pages:
+            app.include_router(self._page_routes(site, parts, answers), prefix=settings.prefix)
         return site
+
+    def _page_routes(self, site: Site, parts: Parts, answers: Answers) -> APIRouter:
+        if not pages.available():
+            return pages.absent()
+        from admit.pages.desk import Desk
+        from admit.pages.routes import router
+
+        def record(request: Request, refusal: Refusal) -> str:
+            context = self._door.context(request.scope)
+            site.record(context, refusal)
+            return context.request_id
+
+        return router(self.rooms, Desk(parts, answers, read_cookie, record, self._own.random))
 
     def _known(self, scopes: tuple[str, ...]) -> None:
         if unknown := set(scopes) - self.settings.scopes.keys():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
+from admit.ground.errors import Refusal
 from admit.ground.events import Via
 from admit.limits import Hit
 
@@ -34,12 +35,13 @@ if hasattr(os, "register_at_fork"):
 class RequestContext:
     """One per request and Admit, in the ASGI scope."""
 
-    __slots__ = ("_via", "hits", "request_id", "resolved", "scope")
+    __slots__ = ("_via", "hits", "refusal", "request_id", "resolved", "scope")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.request_id = f"{_PREFIX}-{next(_COUNTER):x}"
         self.resolved: Resolved | None = None
+        self.refusal: Refusal | None = None  # why it was refused, once it was
         self.hits: list[Hit] = []
         self._via: Via | None = None
 

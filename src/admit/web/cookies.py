@@ -21,6 +21,7 @@ class Cookies:
         self.session = self._name(names.session, "__Host-")
         self.access = self._name(names.access, "__Host-")
         self.device = self._name(names.device, "__Secure-")
+        self.form = self._name("admit-form", "__Host-")  # what a page's form is bound to before a sign-in
         # a cookie with a path of its own cannot be a __Host- cookie (RFC 6265bis section 4.1.3.2)
         self.refresh = self._name(names.refresh, "__Secure-")
 

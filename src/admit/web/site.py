@@ -60,6 +60,7 @@ class Site:
         """Writes the event of a refusal, unless the flow that refused has done so in its own transaction."""
         if self.hear is not None:
             self.hear(refusal)
+        context.refusal = refusal
         scope, gate = context.scope, self.door.gate
         via = gate.via(context) if gate is not None else None
         facts = context.resolved.facts if context.resolved is not None else None
