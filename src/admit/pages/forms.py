@@ -36,6 +36,13 @@ class Form:
         """A secret, exactly as it was typed."""
         return self.values.get(name, "")
 
+    def required(self, name: str, *, secret: bool = False) -> str:
+        """The same, but never empty: refuses (`request.invalid`) at its field."""
+        value = self.secret(name) if secret else self.line(name)
+        if not value:
+            raise Refusal("request.invalid", fields={"errors": [{"field": name, "message": "Fill this in"}]})
+        return value
+
 
 async def read(request: Request) -> Form:
     """The fields of a form. Refuses another media type, too much, broken encoding, and a field that is there twice."""
@@ -58,14 +65,14 @@ async def read(request: Request) -> Form:
     return Form(values)
 
 
-def refused(form: Form, refusal: Refusal, *, at: str = "") -> Form:
-    """The form again, with the refusal's texts at their fields; `at` is the field of a refusal that names none."""
+def refused(form: Form, refusal: Refusal) -> Form:
+    """The form again, with the refusal's texts at their fields, and without the password."""
     errors: dict[str, list[str]] = {}
     for item in refusal.fields.get("errors", ()):
         name, message = _error(item, form)
         errors.setdefault(name, []).append(message)
     if not errors:
-        place = _PLACES.get(refusal.code, at)
+        place = _PLACES.get(refusal.code, "")
         errors[place if place in form.values else ""] = [of_code(refusal.code, refusal.detail)]
     return Form({name: value for name, value in form.values.items() if name != "password"}, errors)
 
@@ -77,4 +84,4 @@ def _error(item: Mapping[str, Any], form: Form) -> tuple[str, str]:
     return (name if name in form.values else ""), str(item["message"])
 
 
-_PLACES = {"login_failed": "password", "username_taken": "username", "rate_limited": ""}
+_PLACES = {"login_failed": "password", "username_taken": "username"}

@@ -33,12 +33,7 @@ class PasswordPages:
         form = await forms.read(request)
         try:
             self.view.check(request, form)
-            identifier = form.line("identifier")
-            if not identifier:
-                raise Refusal(
-                    "request.invalid", fields={"errors": [{"field": "identifier", "message": "Fill this in"}]}
-                )
-            await self.rooms.passwords.forgot(identifier, self.desk.parts.via(request))
+            await self.rooms.passwords.forgot(form.required("identifier"), self.desk.parts.via(request))
         except Refusal as refusal:
             self.view.record(request, refusal)
             return self.view.form(request, "forgot", forms.refused(form, refusal), status=refusal.status)

@@ -41,7 +41,7 @@ class SigningInPages:
             return self.view.form(request, "login", shown, status=refusal.status, next=goal)
 
     async def _sign_in(self, request: Request, form: Form) -> Response:
-        identifier, password = _required(form, "identifier"), _required(form, "password")
+        identifier, password = form.required("identifier"), form.required("password", secret=True)
         answers = self.desk.answers
         device = self.desk.cookie(request.scope["headers"], answers.cookies.device)
         via = self.desk.parts.via(request)
@@ -62,7 +62,7 @@ class SigningInPages:
         try:
             self.view.check(request, form)
             username, email = form.line("username") or None, form.line("email") or None
-            asked = Registration(_required(form, "password"), username, email)
+            asked = Registration(form.required("password", secret=True), username, email)
             await self.rooms.register.register(asked, self.desk.parts.via(request))
         except Refusal as refusal:
             self.view.record(request, refusal)
@@ -75,10 +75,3 @@ class SigningInPages:
 
     def _next(self, request: Request, asked: str) -> str:
         return local(asked, f"{self.view.base(request)}/account")
-
-
-def _required(form: Form, name: str) -> str:
-    value = form.secret(name) if name == "password" else form.line(name)
-    if not value:
-        raise Refusal("request.invalid", fields={"errors": [{"field": name, "message": "Fill this in"}]})
-    return value

@@ -19,6 +19,7 @@ from admit.settings import Settings
 
 _FORM_LIVES = 24 * 3600  # seconds a form may stay open
 _LOCAL_LONGEST = 500
+_OPEN = frozenset({"login", "register", "forgot"})  # pages that need nothing but their address
 
 
 class View:
@@ -73,7 +74,8 @@ class View:
     def show(self, request: Request, page: str, *, status: int = 200, **values: Any) -> Response:
         """A page by the name of its template."""
         given = {"heading": text(f"{page}.heading")} if "heading" not in values else {}
-        given |= {"ui": self.base(request), "back": _back(request, f"{self._prefix}/{page}")}
+        base = self.base(request)
+        given |= {"ui": base, "back": _back(request, f"{base}/{page if page in _OPEN else 'login'}")}
         return self._design.page(
             request, f"{page}.html", status=status, script=script(), **self._values, **given, **values
         )
@@ -120,7 +122,7 @@ def local(path: str, otherwise: str) -> str:
 def _back(request: Request, otherwise: str) -> str:
     """Where the theme switch returns to: this page, but never with the ticket of a mailed link in a form of it."""
     if request.method != "GET":
-        return f"{request.scope.get('root_path', '')}{otherwise}"
+        return otherwise
     path = str(request.scope["path"])
     query = request.scope["query_string"].decode("latin-1")
     return local(f"{path}?{query}" if query else path, otherwise)
