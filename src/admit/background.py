@@ -19,12 +19,14 @@ from admit.crypto.sealing import MasterSecrets
 from admit.ground.clock import micros
 from admit.ground.events import Via
 from admit.ground.kit import Kit
+from admit.ground.logs import logger
 from admit.ground.work import Tx
 from admit.jobs.leader import Step
 from admit.settings import Settings
 from admit.stores.sql import claims, cursors, events, feed, grants, jobs, limits, sessions
 from admit.stores.sql.events import EventRow
 
+log = logger("admit.background")
 AUDIT = "audit"
 PAGE = 200
 KEPT = timedelta(days=30)  # how long ended sign-ins and finished jobs can still be explained
@@ -88,18 +90,27 @@ class Handlers:
         self._handlers = handlers
 
     async def step(self) -> bool:
-        """One page of the log; True when there may be more. A function that raises is called again, with the page."""
+        """One page of the log; True when there may be more. A function that raises is logged and not called again."""
         if not self._handlers:
             return False
         page = await self._kit.work.read(lambda tx: events.page(tx, cursors.load(tx, READER), PAGE))
         for row in page.rows:
-            for types, handler in self._handlers:
-                if row.type in types:
-                    done = handler(row)
-                    if done is not None:
-                        await done
-        await self._kit.work.write(lambda tx: cursors.save(tx, READER, page.position))
+            await self._tell(row)
+        if page.rows:
+            await self._kit.work.write(lambda tx: cursors.save(tx, READER, page.position))
         return len(page.rows) == PAGE
+
+    async def _tell(self, row: EventRow) -> None:
+        for types, handler in self._handlers:
+            if row.type not in types:
+                continue
+            try:
+                done = handler(row)
+                if done is not None:
+                    await done
+            except Exception:
+                # one that stumbles must neither blind the others nor stop the cursor for ever
+                log.exception("handler.failed", type=row.type, seq=row.seq)
 
 
 def steps(
