@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi.responses import JSONResponse, Response
 
@@ -22,7 +23,8 @@ class Answers:
     def __init__(self, settings: Settings, cookies: Cookies, csrf: Csrf) -> None:
         self.cookies = cookies
         self._csrf = csrf
-        self._refresh_path = settings.prefix
+        # as the browser sees it: a proxy may have taken the issuer's path off before the request came here
+        self._refresh_path = urlsplit(settings.issuer).path + settings.prefix
         self._refresh_lives = int(settings.tokens.refresh_idle.total_seconds())
         self._device_lives = int(KNOWN_FOR.total_seconds())
 
