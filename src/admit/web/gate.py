@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from admit.credentials.usage import Usage
 from admit.ground.clock import Clock, micros
 from admit.ground.errors import Refusal
 from admit.ground.events import Via
-from admit.ground.principal import Facts, Principal
+from admit.ground.principal import Facts, Principal, Tie
 from admit.limits import Blocks, Hit, Limit
 from admit.settings import Settings
 from admit.web.context import RequestContext
@@ -53,6 +53,20 @@ class Gate:
                 await self._admit(context, resolved.facts)
             context.resolved = resolved
         return context.resolved
+
+    async def again(self, resolved: Resolved) -> Facts:
+        """The facts of a caller as they are now, for connections that stay open; raises `Refusal` when it is over."""
+        if resolved.presented is None:
+            raise Refusal("resolver.none")
+        return await self._resolver.again(resolved.presented)
+
+    def watch(self, ties: Iterable[Tie], hear: Callable[[], None]) -> Callable[[], None]:
+        """Calls `hear` whenever one of `ties` moves; returns a function that stops it."""
+        return self._resolver.watch(ties, hear)
+
+    def now(self) -> int:
+        """Microseconds UTC."""
+        return self._clock.now()
 
     def via(self, context: RequestContext) -> Via:
         """The way a request came."""

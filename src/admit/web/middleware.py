@@ -12,6 +12,7 @@ from admit.ground.errors import Refusal, Unavailable
 from admit.limits import headers as limit_headers
 from admit.web import problem
 from admit.web.context import RequestContext
+from admit.web.streams import Watched
 
 if TYPE_CHECKING:
     from admit.web.site import Site
@@ -46,7 +47,10 @@ class Middleware:
         try:
             if not site.is_open:
                 await site.open()
-            await (site.app if owned else self.app)(scope, receive, answer)
+            app = site.app if owned else self.app
+            if scope["type"] == "websocket":
+                app = Watched(app, lambda: site.door.gate, context)
+            await app(scope, receive, answer)
         except (Refusal, Unavailable) as error:
             if answer.started:
                 raise

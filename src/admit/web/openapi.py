@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from admit.settings import Settings
 from admit.web.cookies import Cookies
 from admit.web.csrf import SAFE
-from admit.web.require import Optional, Require
+from admit.web.require import AccountOf, Optional, Require
 from admit.web.site import Site
 
 
@@ -82,8 +82,11 @@ def _alternatives(scopes: list[str], method: str, demanded: list[Require | Optio
 
 
 def _demands(dependant: Dependant) -> Any:
-    if isinstance(dependant.call, (Require, Optional)):
-        yield dependant.call
+    call = dependant.call
+    if isinstance(call, AccountOf):
+        yield call.require
+    elif isinstance(call, (Require, Optional)):
+        yield call
     for below in dependant.dependencies:
         yield from _demands(below)
 

@@ -3,15 +3,16 @@
 Not a module with postponed annotations: FastAPI reads the signature of these objects, which have no `__globals__`.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from starlette.requests import HTTPConnection
 
-from admit.ground.principal import Principal
+from admit.ground.principal import CredentialKind, Principal
 from admit.limits import Limit
+from admit.people.account import Account
 from admit.web.demand import FRESH, Demand
 
 if TYPE_CHECKING:
@@ -45,6 +46,17 @@ class Optional:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountOf:
+    """Gives the stored account of the caller; refuses `not_found` when it was deleted meanwhile."""
+
+    require: Require
+    find: Callable[[str], Awaitable[Account]] = field(repr=False)
+
+    async def __call__(self, connection: HTTPConnection) -> Account:
+        return await self.find((await self.require(connection)).subject.id)
+
+
+@dataclass(frozen=True, slots=True)
 class RouteLimit:
     """Counts a hit on the application's own route; refuses with 429 and Retry-After (mission S14)."""
 
@@ -64,8 +76,9 @@ def demand_of(
     level: int = 1,
     max_age: timedelta | None = None,
     fresh: bool = False,
+    by: tuple[CredentialKind, ...] = (),
 ) -> Demand:
     """The demand behind the arguments of `auth.require`; `fresh` means a proof within the last five minutes."""
     if fresh:
         max_age = FRESH if max_age is None else min(max_age, FRESH)
-    return Demand(tuple(scopes), tuple(any_of), level, max_age)
+    return Demand(tuple(scopes), tuple(any_of), level, max_age, frozenset(by) or None)

@@ -5,6 +5,7 @@ The order of checks of every protected request stands in `resolve`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from starlette.types import Scope
@@ -13,7 +14,7 @@ from admit.credentials.live import Live
 from admit.credentials.live.live import Kind
 from admit.crypto.opaque import api_key_shape
 from admit.ground.errors import Refusal
-from admit.ground.principal import Facts
+from admit.ground.principal import Facts, Tie
 from admit.settings import Settings
 from admit.web import cookies
 from admit.web.cookies import Cookies
@@ -38,6 +39,7 @@ class Resolved(NamedTuple):
     facts: Facts | None
     ambient: bool
     reason: str | None
+    presented: Presented | None = None
 
 
 class Resolver:
@@ -61,7 +63,7 @@ class Resolver:
         explicit = self.explicit(scope)
         if explicit is not None:
             self._check_way(scope)
-            return Resolved(await self._facts(explicit), False, None)
+            return Resolved(await self._facts(explicit), False, None, explicit)
         reason: str | None = None
         for presented in self.ambient(scope):
             self._check_way(scope)
@@ -72,7 +74,7 @@ class Resolver:
                 reason = reason or refusal.reason
                 continue
             self._csrf.check(scope, facts.binding)
-            return Resolved(facts, True, None)
+            return Resolved(facts, True, None, presented)
         return Resolved(None, False, reason)
 
     def explicit(self, scope: Scope) -> Presented | None:
@@ -114,6 +116,14 @@ class Resolver:
         if token.startswith(self._brand_prefix) and api_key_shape(self._brand, token):
             return Presented("api_key", token, False)
         return Presented("access_token", token, False)
+
+    async def again(self, presented: Presented) -> Facts:
+        """The facts as they are now, for connections that stay open; raises as `resolve` does."""
+        return await self._live.facts(presented.kind, presented.text)
+
+    def watch(self, ties: Iterable[Tie], hear: Callable[[], None]) -> Callable[[], None]:
+        """Calls `hear` whenever one of `ties` moves; returns a function that stops it."""
+        return self._live.feed.watch(ties, hear)
 
     async def _facts(self, presented: Presented) -> Facts:
         known = self._live.known(presented.kind, presented.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +18,9 @@ from admit.web.context import RequestContext
 from admit.web.cors import Cors
 from admit.web.door import Door
 from admit.web.intake import invalid
+
+if TYPE_CHECKING:
+    from admit.web.routes.own import OwnRoutes
 
 log = logger("admit.web")
 Header = tuple[bytes, bytes]
@@ -38,6 +42,7 @@ class Site:
         self.cors = Cors(settings)
         self.realm = settings.brand
         self.is_open = False
+        self.own: OwnRoutes | None = None  # what our routes do, for an application's own ones
         self.opener: Callable[[], Awaitable[None]] | None = None
         self.hear: Callable[[Refusal], None] | None = None  # told of every refusal, for counting
         self.headers = _headers(settings)
