@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 from admit.flows.gate import Gate, Reasons
@@ -13,17 +14,19 @@ from admit.ground.work import Job, Tx
 from admit.people.passwords import HashPool
 from admit.stores.sql import passwords as rows
 
-_NOBODY = bytes(16)
+_SLOTS = 64
 _LIMITS = Reasons("proof.limited", "proof.waiting")
 
 
 def record_failure(tx: Tx, user: bytes | None, disable_after: int, event: Event, via: Via) -> None:
     """Counts a wrong password and writes its event; the last one allowed disables the password and mails a way back.
 
-    For nobody the same statements run and match no row: a known and an unknown account must cost the same.
+    For nobody a row that stands for accounts is updated instead: known and unknown must cost the same.
     """
     tx.emit(event)
-    if rows.fail(tx, user or _NOBODY, disable_after) and user is not None:
+    if user is None:
+        rows.fail_nobody(tx, zlib.crc32((event.identifier or "").encode()) % _SLOTS)
+    elif rows.fail(tx, user, disable_after):
         shown = show("usr", user)
         tx.emit(via.event("password.disabled", subject=shown))
         tx.enqueue(Job("mail", {"template": "password_disabled", "user": shown}))

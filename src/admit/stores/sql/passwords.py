@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from admit.ground.work import Tx
-from admit.stores.sql.schema import devices, identifiers, passwords, users
+from admit.stores.sql.schema import decoys, devices, identifiers, passwords, users
 
 
 class LoginRow(NamedTuple):
@@ -52,6 +53,16 @@ def fail(tx: Tx, user: bytes, disable_after: int) -> bool:
         .returning(passwords.c.disabled_at)
     ).scalar_one_or_none()
     return disabled is not None
+
+
+def fail_nobody(tx: Tx, slot: int) -> None:
+    """What `fail` costs, for an account that does not exist; the count means nothing."""
+    mine = sa.and_(decoys.c.tenant == tx.tenant, decoys.c.slot == slot)
+    touched = sa.update(decoys).where(mine).values(failures=decoys.c.failures + 1, disabled_at=None)
+    if tx.connection.execute(touched.returning(decoys.c.failures)).one_or_none() is None:
+        dialect = postgresql if tx.dialect == "postgresql" else sqlite
+        first = dialect.insert(decoys).values(tenant=tx.tenant, slot=slot, failures=1).on_conflict_do_nothing()
+        tx.connection.execute(first)
 
 
 def succeed(tx: Tx, user: bytes, verified: str, upgraded: str | None) -> bool:

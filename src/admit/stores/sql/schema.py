@@ -100,6 +100,17 @@ passwords = _table(
     _owned_by("user_id", "users"),
 )
 
+#: what a failed login of nobody updates, so that it costs what one of somebody costs; a few rows, else they would
+#: wait for each other where accounts do not
+decoys = _table(
+    "decoys",
+    _tenant(),
+    Column("slot", Integer, nullable=False),
+    Column("failures", sa.BigInteger, nullable=False),
+    _time("disabled_at"),
+    PrimaryKeyConstraint("tenant", "slot"),
+)
+
 devices = _table(
     "devices",
     _tenant(),
