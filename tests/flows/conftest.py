@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from admit import Admit
+from admit.crypto.sealing import generate
 from admit.testing.clock import ManualClock
-from tests.flows.stand import RIGHTS, Stand, behind_proxy, in_process
+from tests.flows.stand import RIGHTS, Mailbox, Stand, behind_proxy, in_process
 from tests.parts.nginx import Nginx
 from tests.parts.ports import free_port
 
@@ -64,6 +65,9 @@ def admit(clock: ManualClock, tmp_path: Path) -> Callable[..., Admit]:
             "database": "sqlite://", "passwords": {"hash": "cheap"}, "clock": clock, "issuer": ISSUER,
             "run_directory": tmp_path, **RIGHTS,
         }  # fmt: skip
+        if not options.get("issuer", ISSUER).startswith("http://127."):
+            # outside loopback there is no default for these
+            given |= {"secret": generate(), "mailer": Mailbox()}
         return Admit(**{**given, **options})
 
     return make
@@ -79,9 +83,7 @@ def opened(request: pytest.FixtureRequest, admit: Callable[..., Admit], clock: M
         proxy: Proxy = request.getfixturevalue("proxy")
         issuer = f"http://127.0.0.1:{getattr(proxy, mount)}/a/b"
         auth = admit(**{"issuer": issuer, "trusted_proxies": ("127.0.0.1",), **options})
-        return behind_proxy(
-            "fastapi", auth, clock, proxy.application, mounted="/a/b" if mount == "kept" else ""
-        )
+        return behind_proxy("fastapi", auth, clock, proxy.application, mounted="/a/b" if mount == "kept" else "")
 
     return start
 

@@ -21,6 +21,7 @@ from admit.ground.errors import Refused
 from admit.ground.events import Via
 from admit.ground.ids import read
 from admit.ground.work import Tx
+from admit.outbound.mail import Mail
 from admit.people.account import Account
 from admit.testing.clock import ManualClock
 from tests.flows.applications import FRAMEWORKS
@@ -44,6 +45,17 @@ RIGHTS: dict[str, Any] = {
 }
 #: more than any test uses up, for tests that are not about limits
 WIDE = {"login": 1000, "login_address": 10_000, "register": 1000, "forgot": 1000, "waits_from": 1000}
+
+
+class Mailbox:
+    """Takes mails instead of a mail server."""
+
+    def __init__(self) -> None:
+        self.mails: list[Mail] = []
+
+    async def send(self, mail: Mail) -> None:
+        """As `Mailer` wants it."""
+        self.mails.append(mail)
 
 
 @dataclass

@@ -109,10 +109,11 @@ class SigningIn:
         if body is not None and body.refresh_token is not None:
             await self._rooms.refresh.end(body.refresh_token, self._parts.via(request))
             return response
-        resolved = await self._parts.resolve(request)
-        if resolved.facts is not None:
-            await self._end(resolved.facts, request)
-        elif token := cookies.read(request.scope["headers"], self._answers.cookies.refresh):
+        token = cookies.read(request.scope["headers"], self._answers.cookies.refresh)
+        facts = await self._leaving(request, token)
+        if facts is not None:
+            await self._end(facts, request)
+        elif token is not None:
             await self._check_bound(request, token)
             await self._rooms.refresh.end(token, self._parts.via(request))
         response.raw_headers = [*response.raw_headers, *self._answers.signed_out()]
@@ -147,6 +148,15 @@ class SigningIn:
         binding = await self._rooms.refresh.binding(token)
         if binding is not None:
             self._parts.csrf.check(request.scope, binding)
+
+    async def _leaving(self, request: Request, refresh_token: str | None) -> Facts | None:
+        """Who signs out. A single-page application whose access token ran out still holds the refresh cookie."""
+        try:
+            return (await self._parts.resolve(request)).facts
+        except Refusal as refusal:
+            if refresh_token is None or refusal.code != "token_expired":
+                raise
+            return None
 
     async def _end(self, facts: Facts, request: Request) -> None:
         if facts.credential.kind == "api_key":
