@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from admit.ground.events import Event
     from admit.ground.principal import Credential, Method, Principal, Subject
     from admit.limits import Limit
+    from admit.people.account import Account
     from admit.settings import Settings
 
 __all__ = [
+    "Account",
     "Admit",
     "AdmitError",
     "Credential",
@@ -31,6 +33,7 @@ __all__ = [
 #: name -> module, imported at first use: the command line's `--help` must not wait for FastAPI and SQLAlchemy
 _FROM = {
     "Admit": "admit.auth",
+    "Account": "admit.people.account",
     "Limit": "admit.limits",
     "Settings": "admit.settings",
     "Event": "admit.ground.events",

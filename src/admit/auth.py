@@ -23,9 +23,11 @@ from admit.flows.register import MayRegister
 from admit.ground.clock import Clock
 from admit.ground.errors import AdmitError, Refusal
 from admit.ground.events import EVENTS
-from admit.ground.principal import Principal
+from admit.ground.ids import read
+from admit.ground.principal import CredentialKind, Principal
 from admit.limits import Limit
 from admit.outbound.mail import Mailer
+from admit.people.account import Account
 from admit.rooms import Rooms
 from admit.settings import Settings, load
 from admit.web.cookies import Cookies
@@ -37,7 +39,7 @@ from admit.web.middleware import Middleware
 from admit.web.openapi import describe
 from admit.web.peer import Peer, origins
 from admit.web.protect import Protect
-from admit.web.require import By, Optional, Require, RouteLimit, demand_of
+from admit.web.require import AccountOf, By, Optional, Require, RouteLimit, demand_of
 from admit.web.resolver import Resolver
 from admit.web.routes import well_known
 from admit.web.routes.account import AccountRoutes
@@ -45,6 +47,7 @@ from admit.web.routes.admin import AdminRoutes
 from admit.web.routes.answers import Answers
 from admit.web.routes.api_keys import ApiKeyRoutes
 from admit.web.routes.forward_auth import ForwardAuth
+from admit.web.routes.own import OwnRoutes
 from admit.web.routes.parts import Parts
 from admit.web.routes.signing_in import SigningIn
 from admit.web.site import Site
@@ -125,13 +128,20 @@ class Admit:
         level: int = 1,
         max_age: timedelta | None = None,
         fresh: bool = False,
+        by: tuple[CredentialKind, ...] = (),
     ) -> Require:
         """A dependency that gives the `Principal`: all `scopes`, one of `any_of`, a level of assurance, a fresh proof.
 
+        `by` names the kinds of credential that count (`session`, `access_token`, `api_key`), all of them by default.
         Refusals: 401 with its code, 403 `insufficient_scope`, 401 `step_up_required`.
         """
         self._known((*scopes, *any_of))
-        return Require(self._door, demand_of(scopes, any_of=any_of, level=level, max_age=max_age, fresh=fresh))
+        return Require(self._door, demand_of(scopes, any_of=any_of, level=level, max_age=max_age, fresh=fresh, by=by))
+
+    @property
+    def account(self) -> AccountOf:
+        """A dependency that gives the stored `Account` of the caller: username, address, roles, profile."""
+        return AccountOf(self.require(), self._account)
 
     @property
     def optional(self) -> Optional:
@@ -204,6 +214,13 @@ class Admit:
         if rooms is not None and site is not None:
             await close_rooms(rooms)
 
+    @property
+    def routes(self) -> OwnRoutes:
+        """What our routes do, for routes of the application's own: other paths and bodies, the same checks."""
+        site = self.site()
+        assert site.own is not None  # noqa: S101
+        return site.own
+
     # -- outside requests ------------------------------------------------------------------------------------------
 
     async def verify(self, text: str) -> Principal:
@@ -247,17 +264,18 @@ class Admit:
         door.limits = rooms.limits
         parts, answers = Parts(door, peer, csrf, rooms.kit.work), Answers(settings, cookies, csrf)
         app = FastAPI(title="Admit", openapi_url=None, redirect_slashes=False)
+        signing_in, api_keys = SigningIn(rooms, parts, answers), ApiKeyRoutes(rooms, parts)
         for routes in (
-            SigningIn(rooms, parts, answers),
+            signing_in,
             AccountRoutes(rooms, parts, answers),
-            ApiKeyRoutes(rooms, parts),
+            api_keys,
             AdminRoutes(rooms, parts),
             ForwardAuth(rooms, parts),
         ):
             app.include_router(routes.router(), prefix=settings.prefix)
         app.include_router(well_known.router(rooms))
         site = Site(settings, door, app, rooms.observed.observe, RECORDED)
-        site.opener = self.open
+        site.opener, site.own = self.open, OwnRoutes(parts, signing_in, api_keys)
         if self._pages:
             app.include_router(self._page_routes(site, parts, answers), prefix=settings.prefix)
         return site
@@ -274,6 +292,12 @@ class Admit:
             return context.request_id
 
         return router(self.rooms, Desk(parts, answers, read_cookie, record, self._own.random))
+
+    async def _account(self, subject: str) -> Account:
+        user = read("usr", subject)
+        if user is None:
+            raise Refusal("people.not_found")
+        return await self.rooms.account.me(user)
 
     def _known(self, scopes: tuple[str, ...]) -> None:
         if unknown := set(scopes) - self.settings.scopes.keys():
