@@ -5,8 +5,8 @@ from __future__ import annotations
 ENGLISH: dict[str, str] = {
     "skip": "Skip to the content",
     "foot": "Secured by Admit",
-    "theme.light": "Light",
-    "theme.dark": "Dark",
+    "theme.light": "Light theme",
+    "theme.dark": "Dark theme",
     "show": "Show",
     "hide": "Hide",
     "none": "None",
