@@ -43,7 +43,7 @@ def in_fastapi(auth: Admit, *, cors: bool = False) -> ASGIApp:
     """Routes as FastAPI wants them."""
     app = FastAPI(lifespan=auth.lifespan)
     auth.mount(app, cors=cors)
-    Caller = Annotated[Principal, Depends(auth.require())]
+    Caller = Annotated[Principal, Depends(auth.require())]  # noqa: N806
 
     @app.get("/open")
     async def open_() -> dict[str, Any]:
@@ -51,7 +51,7 @@ def in_fastapi(auth: Admit, *, cors: bool = False) -> ASGIApp:
 
     @app.get("/protected")
     @app.post("/protected")
-    async def protected(caller: Caller) -> dict[str, Any]:  # type: ignore[valid-type]
+    async def protected(caller: Caller) -> dict[str, Any]:
         return seen(caller)
 
     @app.get("/maybe")
@@ -75,7 +75,7 @@ def in_fastapi(auth: Admit, *, cors: bool = False) -> ASGIApp:
         return {}
 
     @app.websocket("/socket")
-    async def socket(websocket: WebSocket, caller: Caller) -> None:  # type: ignore[valid-type]
+    async def socket(websocket: WebSocket, caller: Caller) -> None:
         await websocket.accept()
         await websocket.send_json(seen(caller))
         await websocket.close()

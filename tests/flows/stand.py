@@ -169,7 +169,7 @@ async def in_process(framework: str, auth: Admit, clock: ManualClock, *, cors: b
     """The application called without a socket."""
     app = FRAMEWORKS[framework](auth, cors=cors)
     async with LifespanManager(cast("Any", app)) as manager:
-        stand = Stand(auth, cast("ASGIApp", manager.app), auth.settings.issuer, clock)
+        stand = Stand(auth, manager.app, auth.settings.issuer, clock)
         async with stand.callers:
             yield stand
 

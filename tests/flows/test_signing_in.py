@@ -361,8 +361,10 @@ async def test_a_changed_password_ends_the_other_sign_ins(stand: Stand) -> None:
     assert (await program.get("/protected")).status_code == 200  # keys stay unless asked
     assert code(await login(stand.caller())) == (401, "login_failed")
     assert (await login(stand.caller(), password=OTHER_PASSWORD)).status_code == 200
-    body = {"current": OTHER_PASSWORD, "new": PASSWORD, "end_api_keys": True}
-    assert (await mine.post("/auth/password/change", json=body)).status_code == 204
+    answer = await mine.post(
+        "/auth/password/change", json={"current": OTHER_PASSWORD, "new": PASSWORD, "end_api_keys": True}
+    )
+    assert answer.status_code == 204
     assert code(await program.get("/protected")) == (401, "api_key_invalid")
 
 
