@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import socket
@@ -149,7 +148,7 @@ async def open_rooms(rooms: Rooms, *, background: bool = True) -> None:
     """
     await rooms.database.migrate()
     await rooms.signing_keys.prepare()
-    _follow_key_changes(rooms)
+    rooms.live.feed.follow(RING, rooms.signing_keys.reload)
     await rooms.live.feed.freshen()
     if background:
         rooms.jobs.ensure()
@@ -167,17 +166,6 @@ async def close_rooms(rooms: Rooms) -> None:
     await rooms.limits.close()
     rooms.pool.close()
     await rooms.database.close()
-
-
-def _follow_key_changes(rooms: Rooms) -> None:
-    pending: set[asyncio.Task[None]] = set()
-
-    def reload() -> None:
-        task = asyncio.get_running_loop().create_task(rooms.signing_keys.reload())
-        pending.add(task)
-        task.add_done_callback(pending.discard)
-
-    rooms.live.feed.watch([RING], reload)
 
 
 def _holder() -> str:

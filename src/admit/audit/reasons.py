@@ -358,6 +358,10 @@ REASON_HELP: dict[str, Help] = {
         "The grant behind this token ended earlier.",
         "Look at the events of the grant to see why; sign in again.",
     ),
+    "refresh.fenced": Help(
+        "The grant is from before `admit fence` was raised after a restore.",
+        "Sign in again.",
+    ),
     "refresh.reused": Help(
         "A used refresh token came back, so everything issued from it was ended.",
         "Two holders of one token: a thief, or a client that keeps old tokens. Compare both addresses; sign in again.",

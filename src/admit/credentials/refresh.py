@@ -148,17 +148,17 @@ class Refresh:
 
     @staticmethod
     def _dead(tx: Tx, truth: FamilyTruth) -> Refused | None:
-        if truth.user_disabled_at is not None:
-            return Refused("refresh.subject_disabled")
-        if truth.ended_at is not None or truth.grant_ended_at is not None:
-            return Refused("refresh.family_ended")
-        if truth.client_disabled_at is not None:
-            return Refused("refresh.client", private="the client is disabled")
-        if truth.expires_at <= tx.now:
-            return Refused("refresh.expired")
-        if truth.idle_until <= tx.now:
-            return Refused("refresh.idle")
-        return None
+        # before the fence nothing says whether a token is an old one or the current one
+        fenced = truth.fenced_at is not None and truth.granted_at <= truth.fenced_at
+        signs = {
+            "refresh.subject_disabled": truth.user_disabled_at is not None,
+            "refresh.family_ended": truth.ended_at is not None or truth.grant_ended_at is not None,
+            "refresh.client": truth.client_disabled_at is not None,
+            "refresh.fenced": fenced,
+            "refresh.expired": truth.expires_at <= tx.now,
+            "refresh.idle": truth.idle_until <= tx.now,
+        }
+        return next((Refused(reason) for reason, seen in signs.items() if seen), None)
 
     def _answer(
         self,

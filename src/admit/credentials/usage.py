@@ -60,9 +60,10 @@ class Usage:
         """How many keys have uses that are not written yet."""
         return len(self._seen)
 
-    def note(self, key: bytes, address: str | None) -> None:
-        """One use of `key` (16 bytes) from `address`, now. Touches memory only."""
-        now = self._clock.now()
+    def note(self, key: bytes, address: str | None, now: int | None = None) -> None:
+        """One use of `key` (16 bytes) from `address`, at `now` (microseconds). Touches memory only."""
+        if now is None:
+            now = self._clock.now()
         tally = self._seen.get(key)
         if tally is None:
             self._add(Uses(key, 1, now, address, now))

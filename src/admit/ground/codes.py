@@ -159,6 +159,7 @@ REASONS: dict[str, str] = {
     "refresh.expired": "refresh_token_expired",
     "refresh.idle": "refresh_token_expired",
     "refresh.family_ended": "refresh_token_invalid",
+    "refresh.fenced": "refresh_token_invalid",
     "refresh.reused": "refresh_token_reused",
     "refresh.subject_disabled": "refresh_token_invalid",
     "refresh.scope": "insufficient_scope",

@@ -43,35 +43,32 @@ class Cache:
         """The digest of kind and text: the same bytes in a cookie and in a header are two credentials."""
         return hashlib.sha256(kind + text.encode("utf-8", "surrogatepass")).digest()
 
-    def get(self, key: bytes) -> Facts | None:
-        """Facts that hold now, or None. The caller has seen to it that the feed is fresh."""
+    def get(self, key: bytes, now: int) -> Facts | None:
+        """Facts that hold `now`, or None. The caller has seen to it that the feed is fresh, and counts what it misses."""
         entry = self._kept.get(key)
         if entry is None:
-            self.misses += 1
             return None
         generation = self._feed.generation
         if entry.generation != generation:
             # anything that moved since; most of the time it was somebody else's tie
-            if not self._feed.holds(entry.facts.ties):
+            if entry.generation < self._feed.floor or not self._feed.holds(entry.facts.ties):
                 del self._kept[key]
-                self.misses += 1
                 return None
             entry.generation = generation
-        if self._clock.now() >= entry.deadline:
+        if now >= entry.deadline:
             del self._kept[key]
-            self.misses += 1
             return None
         self.hits += 1
         return entry.facts
 
-    def put(self, key: bytes, facts: Facts, read_at: int) -> None:
-        """Keeps facts read at `read_at` (microseconds, taken before the read began).
+    def put(self, key: bytes, facts: Facts, read_at: int, generation: int) -> None:
+        """Keeps facts read at `read_at` (microseconds) in that `generation` of the feed, both taken before the read.
 
-        The generation is none yet: the first hit compares, so a void between the read and this line is not lost.
+        So a void between the read and this line is not lost: the first hit finds another generation, and compares.
         """
         if len(self._kept) >= self._size:
             del self._kept[next(iter(self._kept))]
-        self._kept[key] = Verified(facts, min(facts.deadline, read_at + LONGEST), -1)
+        self._kept[key] = Verified(facts, min(facts.deadline, read_at + LONGEST), generation)
 
     def __len__(self) -> int:
         return len(self._kept)

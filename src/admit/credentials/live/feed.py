@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from admit.credentials.live.hint import Hint
 from admit.ground.clock import SystemClock
@@ -28,6 +29,23 @@ PATIENCE = 1.0  # seconds a request waits for the poll in flight
 REMEMBER = 360.0  # seconds that voids stay in memory; longer than any facts may be cached
 
 
+class Known(NamedTuple):
+    """What is known of a tie: below `version` it is void, as heard at `at` (monotonic) in that generation."""
+
+    version: int
+    at: float
+    generation: int
+
+
+class Follower:
+    """Something that must be read again when its tie moves. `seen`: the version at its last reading."""
+
+    def __init__(self, tie: Tie, reread: Callable[[], Awaitable[None]]) -> None:
+        self.tie = tie
+        self.reread = reread
+        self.seen: int | None = None
+
+
 class Feed:
     """Applies voids, polls for those of other processes, holds the lease."""
 
@@ -36,8 +54,11 @@ class Feed:
         self._database = database
         self._hint = hint
         self.generation = 0
+        self.floor = 0  # what was compared in an earlier generation than this can not be compared any more
         self.fresh_until = 0.0
-        self._versions: dict[Tie, tuple[int, float]] = {}
+        self._versions: dict[Tie, Known] = {}
+        self._connection = 0
+        self._followers: list[Follower] = []
         self._identity: str | None = None
         self._horizon = 0
         self._changes: int | None = None
@@ -59,7 +80,7 @@ class Feed:
     def holds(self, ties: Sequence[tuple[Tie, int]]) -> bool:
         """Whether none of `ties` has moved past the version that came with it."""
         versions = self._versions
-        return all((moved := versions.get(tie)) is None or moved[0] <= version for tie, version in ties)
+        return all((moved := versions.get(tie)) is None or moved.version <= version for tie, version in ties)
 
     async def freshen(self) -> None:
         """Returns once the lease holds; raises `Unavailable` when the store cannot be asked in time.
@@ -84,8 +105,8 @@ class Feed:
             at = self._kit.clock.monotonic()
             for tie, version in voids:
                 known = self._versions.get(tie)
-                if known is None or known[0] < version:
-                    self._versions[tie] = (version, at)
+                if known is None or known.version < version:
+                    self._versions[tie] = Known(version, at, self.generation + 1)
                     moved.append(tie)
             if moved:
                 self.generation += 1
@@ -105,6 +126,11 @@ class Feed:
                     self._watchers.pop(tie, None)
 
         return stop
+
+    def follow(self, tie: Tie, reread: Callable[[], Awaitable[None]]) -> None:
+        """Has `reread` done within the poll that sees `tie` move, and after each reconnection: no lease without it."""
+        # one a tie: opening again after a failure must not read twice
+        self._followers = [*(one for one in self._followers if one.tie != tie), Follower(tie, reread)]
 
     def on_other_database(self, hear: Callable[[], None]) -> None:
         """Calls `hear` when the store turns out to be another one than before (a restore, a failover gone wrong)."""
@@ -136,7 +162,9 @@ class Feed:
         try:
             changes = await self._database.changes()
             if changes is None or changes != self._changes or not self._horizon:
-                self._take(await self._read())
+                self._take(*await self._read())
+            for follower in self._followers:
+                await self._reread(follower)
         except BaseException:
             # whatever was missed meanwhile is found by reading every live void again
             self._horizon = 0
@@ -145,29 +173,52 @@ class Feed:
         self.fresh_until = begun + LEASE
         self._forget(begun)
 
-    async def _read(self) -> tuple[Poll, str | None]:
-        horizon = self._horizon
+    async def _read(self) -> tuple[Poll, int]:
+        polled, connection = await self._ask(self._horizon)
+        if self._horizon and (connection != self._connection or polled.identity != self._identity):
+            # what was asked of one connection, or of one database, may say nothing about the next
+            polled, connection = await self._ask(0)
+        return polled, connection
+
+    async def _ask(self, horizon: int) -> tuple[Poll, int]:
         clock = self._kit.clock
         before = time.monotonic()
-        polled, identity = await self._database.read(
-            lambda tx: (rows.poll(tx, horizon), rows.identity(tx) if not horizon else None)
-        )
+        polled, connection = await self._database.watch(lambda tx: rows.poll(tx, horizon))
         if polled.database_time is not None and isinstance(clock, SystemClock):
             # half the way back: exp and iat then agree on every node whatever NTP does to one of them
             half = int((time.monotonic() - before) * 500_000)
             clock.offset += polled.database_time + half - clock.now()
-        return polled, identity
+        return polled, connection
 
-    def _take(self, seen: tuple[Poll, str | None]) -> None:
-        polled, identity = seen
-        if identity is not None and identity != self._identity:
-            if self._identity is not None:
-                for hear in self._empty:
-                    hear()
-            self._identity = identity
+    def _take(self, polled: Poll, connection: int) -> None:
+        other = polled.identity != self._identity
+        if other and self._identity is not None:
+            self._forget_everything()
+        if other or connection != self._connection or not self._horizon:
+            for follower in self._followers:
+                follower.seen = None
+        self._identity, self._connection = polled.identity, connection
         self.apply(polled.rows)
         # an empty table leaves the horizon at 0, which would mean: not read yet
-        self._horizon = max(polled.horizon, 1) if polled.horizon >= self._horizon else polled.horizon
+        self._horizon = max(polled.horizon, 1)
+
+    def _forget_everything(self) -> None:
+        # versions of another database say nothing about the rows of this one
+        with self._lock:
+            watched = list(self._watchers)
+            self._versions = {}
+            self.generation += 1
+            self.floor = self.generation
+        for hear in self._empty:
+            hear()
+        self._tell(watched)
+
+    async def _reread(self, follower: Follower) -> None:
+        known = self._versions.get(follower.tie)
+        version = 0 if known is None else known.version
+        if follower.seen != version:
+            await follower.reread()
+            follower.seen = version
 
     async def _join_poll(self) -> None:
         if self._poll is None or self._poll.done():
@@ -201,4 +252,7 @@ class Feed:
         if len(self._versions) < 1000:
             return
         with self._lock:
-            self._versions = {tie: kept for tie, kept in self._versions.items() if kept[1] + REMEMBER > now}
+            old = {tie: known for tie, known in self._versions.items() if known.at + REMEMBER <= now}
+            # the wall clock bounds how long facts are kept; were it set back, they could outlive what is forgotten here
+            self.floor = max([self.floor, *(known.generation for known in old.values())])
+            self._versions = {tie: known for tie, known in self._versions.items() if tie not in old}

@@ -58,9 +58,12 @@ class SharedHint:
         self._random = random
 
     def read(self) -> int:
-        return int(_WORD.unpack_from(self._map)[0])
+        # closed: -1 is no value of the word, so nothing is fresh any more
+        return -1 if self._map.closed else int(_WORD.unpack_from(self._map)[0])
 
     def bump(self) -> None:
+        if self._map.closed:
+            return
         # a fresh random value instead of value + 1: two processes that add at once would lose one step
         self._map[:] = self._random(_WORD.size)
 

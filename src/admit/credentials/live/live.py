@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from typing import Literal
 
 from admit.credentials.live.cache import Cache
@@ -13,7 +14,8 @@ from admit.ground.kit import Kit
 from admit.ground.principal import Facts
 
 Kind = Literal["session", "access_token", "api_key"]
-_MARK: dict[Kind, bytes] = {"session": b"s", "access_token": b"a", "api_key": b"k"}
+SESSION, ACCESS_TOKEN, API_KEY = b"s", b"a", b"k"
+_MARK: dict[Kind, bytes] = {"session": SESSION, "access_token": ACCESS_TOKEN, "api_key": API_KEY}
 
 
 class Live:
@@ -31,11 +33,11 @@ class Live:
         }
         self._flights: dict[bytes, asyncio.Task[Facts]] = {}
 
-    def known(self, kind: Kind, text: str) -> Facts | None:
-        """The facts, if they are at hand and may be served now; never waits. The hot path."""
+    def at_hand(self, mark: bytes, text: bytes, now: int) -> Facts | None:
+        """The facts, if they are known and may be served at `now`; never waits. The hot path: bytes as they came in."""
         if not self._caching or not self.feed.is_fresh():
             return None
-        return self.cache.get(self.cache.key(_MARK[kind], text))
+        return self.cache.get(sha256(mark + text).digest(), now)
 
     async def facts(self, kind: Kind, text: str) -> Facts:
         """The facts, from the cache or the truth; raises `Refusal` when it is not alive, `Unavailable` when the store
@@ -45,14 +47,22 @@ class Live:
         if not self._caching:
             return await self._read[kind](text)
         key = self.cache.key(_MARK[kind], text)
-        found = self.cache.get(key)
-        return found if found is not None else await self._fly(kind, key, text)
+        found = self.cache.get(key, self._kit.clock.now())
+        if found is not None:
+            return found
+        self.cache.misses += 1
+        return await self._fly(kind, key, text)
 
     async def _fly(self, kind: Kind, key: bytes, text: str) -> Facts:
-        """One truth read for everybody who asks at the same moment.
+        """One truth read for everybody who asks at the same moment."""
+        facts = await self._join(kind, key, text)
+        if self.feed.holds(facts.ties):
+            return facts
+        # the read had begun before something moved that this caller may know of already; the next one begins after
+        return await self._join(kind, key, text)
 
-        The read is a task of its own, so that one caller who goes away does not take the others down.
-        """
+    async def _join(self, kind: Kind, key: bytes, text: str) -> Facts:
+        # a task of its own, so that one caller who goes away does not take the others down
         flight = self._flights.get(key)
         if flight is None or flight.get_loop() is not asyncio.get_running_loop():
             flight = self._flights[key] = asyncio.get_running_loop().create_task(self._keep(kind, key, text))
@@ -60,9 +70,9 @@ class Live:
         return await asyncio.shield(flight)
 
     async def _keep(self, kind: Kind, key: bytes, text: str) -> Facts:
-        read_at = self._kit.clock.now()
+        read_at, generation = self._kit.clock.now(), self.feed.generation
         facts = await self._read[kind](text)
-        self.cache.put(key, facts, read_at)
+        self.cache.put(key, facts, read_at, generation)
         return facts
 
     def _land(self, key: bytes, task: asyncio.Task[Facts]) -> None:

@@ -63,7 +63,7 @@ class Truth:
         now = self._kit.clock.now()
         verified = await self._verify(text, now)
         grant = read("grt", str(verified.claims.get("sid", "")))
-        truth = None if grant is None else await self._kit.work.read(lambda tx: rows.grant(tx, grant))
+        truth = None if grant is None else await self._kit.work.read(lambda tx: rows.grant(tx, grant, verified.kid))
         if truth is None:
             raise Refusal("access.unknown")
         if reason := _grant_problem(truth, verified, now):
@@ -122,7 +122,7 @@ class Truth:
                 (Tie("grant", identifier), truth.version),
                 (Tie("user", user), truth.user_version),
                 (Tie("client", bytes(truth.client_row)), truth.client_version),
-                (Tie("kid", verified.kid.encode()), self._signing_keys.version(verified.kid)),
+                (Tie("kid", verified.kid.encode()), truth.kid_version or 0),
                 (Tie("tenant", b"\0\0\0\1"), truth.tenant_version),
             ),
             deadline=verified.expires,
@@ -158,6 +158,15 @@ def _grant_problem(truth: GrantTruth, verified: jwt.Verified, now: int) -> str |
         return "access.client_disabled"
     if truth.fenced_at is not None and truth.created_at <= truth.fenced_at:
         return "access.fenced"
+    return _token_problem(truth, verified)
+
+
+def _token_problem(truth: GrantTruth, verified: jwt.Verified) -> str | None:
+    # asked of the database: the ring of this process may be a moment older than a revocation elsewhere
+    if truth.kid_revoked_at is not None:
+        return "jwt.key_revoked"
+    if truth.kid_version is None and verified.alg in ASYMMETRIC:
+        return "jwt.kid"
     # the signature says so already; a grant of one person must not carry the token of another
     if verified.subject != show("usr", bytes(truth.user_id)) or verified.claims["client_id"] != truth.client:
         return "access.unknown"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from admit.ground.clock import Clock
 from admit.ground.errors import SettingsError
-from admit.ground.work import Work
+from admit.ground.work import Tx, Work
 from admit.stores.sql.scribe import AfterCommit, Scribe
+
+T = TypeVar("T")
 
 
 class Database(Work, Protocol):
@@ -28,6 +30,13 @@ class Database(Work, Protocol):
 
     async def changes(self) -> int | None:
         """SQLite: a number that moves when any other connection has written; None where that is not known."""
+        ...
+
+    async def watch(self, body: Callable[[Tx], T]) -> tuple[T, int]:
+        """A read on a connection of its own, which no crowd of requests can take away and which fails fast.
+
+        The number says which connection it was: another one than before may have missed something in between.
+        """
         ...
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from admit.ground.errors import Unavailable
 from admit.ground.principal import Tie
 from admit.ground.work import Tx
 from admit.stores.sql import schema
@@ -20,11 +21,14 @@ class VoidRow(NamedTuple):
 
 
 class Poll(NamedTuple):
-    """What a poll saw: the horizon from which the next poll reads, the rows, and the database's time (microseconds)."""
+    """What a poll saw: the horizon from which the next poll reads, the rows, the database's time (microseconds), and
+    which database it is: another text after a fence, a failover or a restore.
+    """
 
     horizon: int
     rows: Sequence[VoidRow]
     database_time: int | None
+    identity: str
 
 
 def insert(tx: Tx, voids: Iterable[tuple[Tie, int]], until: int) -> None:
@@ -43,22 +47,33 @@ def poll(tx: Tx, horizon: int) -> Poll:
     PostgreSQL: commits become visible out of order, so a sequence number would miss rows; every row whose transaction
     id is not below the oldest running one at the poll before is read again. SQLite: rows are in commit order.
     """
+    # the wall clock decides only what a beginner need not read: were it to jump between two polls, rows would be lost
+    since = tx.now if horizon == 0 else 0
     if tx.dialect == "postgresql":
-        return _poll_postgresql(tx, horizon)
-    rows = tx.connection.execute(_SQLITE, {"horizon": horizon, "now": tx.now}).all()
-    last = max((row.seq for row in rows), default=horizon)
-    return Poll(last, [VoidRow(Tie(row.kind, bytes(row.tie_id)), row.version) for row in rows], None)
+        return _poll_postgresql(tx, horizon, since)
+    rows = tx.connection.execute(_SQLITE, {"horizon": horizon, "since": since}).all()
+    voids = [VoidRow(Tie(row.kind, bytes(row.tie_id)), row.version) for row in rows if row.seq is not None]
+    following = max((row.seq + 1 for row in rows if row.seq is not None), default=horizon)
+    return Poll(following, voids, None, rows[0].identity)
 
 
-def _poll_postgresql(tx: Tx, horizon: int) -> Poll:
-    rows = tx.connection.execute(_POSTGRESQL, {"horizon": str(horizon), "now": tx.now}).all()
+def _poll_postgresql(tx: Tx, horizon: int, since: int) -> Poll:
+    rows = tx.connection.execute(_POSTGRESQL, {"horizon": str(horizon), "since": since}).all()
+    if rows[0].standby:
+        # a standby may not know yet what has been revoked, and cannot say so
+        raise Unavailable("database")
     voids = [VoidRow(Tie(row.kind, bytes(row.tie_id)), row.version) for row in rows if row.kind is not None]
-    return Poll(rows[0].xmin, voids, rows[0].at)
+    return Poll(rows[0].xmin, voids, rows[0].at, rows[0].identity)
 
 
 def identity(tx: Tx) -> str | None:
-    """Which database this is: a random name given by the first migration."""
+    """The name of this database: random, given by the first migration and by each fence."""
     return tx.connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.name == "identity")).scalar()
+
+
+def identify(tx: Tx, name: str) -> None:
+    """Gives the database another name: whoever polls it forgets everything that it knew of the one before."""
+    tx.connection.execute(sa.update(schema.meta).where(schema.meta.c.name == "identity").values(value=name))
 
 
 def forget(tx: Tx, limit: int = 1000) -> int:
@@ -68,14 +83,25 @@ def forget(tx: Tx, limit: int = 1000) -> int:
 
 
 _SQLITE = sa.text(
-    "SELECT seq, kind, tie_id, version FROM admit_voids WHERE seq > :horizon AND until >= :now ORDER BY seq"
+    """
+    SELECT m.value AS identity, v.seq, v.kind, v.tie_id, v.version
+    FROM admit_meta AS m LEFT JOIN admit_voids AS v ON v.seq >= :horizon AND v.until >= :since
+    WHERE m.name = 'identity' ORDER BY v.seq
+    """
 )
-# one statement, so that the horizon and the rows come from one snapshot
+# One statement, so that the horizon and the rows come from one snapshot. The identity holds the timeline, which a
+# failover changes even when it loses nothing, and the table itself, which a restored dump has anew.
 _POSTGRESQL = sa.text(
     """
-    SELECT s.xmin, s.at, v.kind, v.tie_id, v.version
+    SELECT s.xmin, s.at, s.standby, s.identity, v.kind, v.tie_id, v.version
     FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin,
-                 (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS at) AS s
-    LEFT JOIN admit_voids AS v ON v.xid >= CAST(CAST(:horizon AS text) AS xid8) AND v.until >= :now
+                 (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS at,
+                 pg_is_in_recovery() AS standby,
+                 concat_ws(':',
+                     (SELECT value FROM admit_meta WHERE name = 'identity'),
+                     (SELECT system_identifier FROM pg_control_system()),
+                     CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END,
+                     'admit_voids'::regclass::oid) AS identity) AS s
+    LEFT JOIN admit_voids AS v ON v.xid >= CAST(CAST(:horizon AS text) AS xid8) AND v.until >= :since
     """
 )

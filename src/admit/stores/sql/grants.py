@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from admit.ground.work import Tx
-from admit.stores.sql.schema import clients, families, grants, users
+from admit.stores.sql.schema import clients, families, grants, tenants, users
 
 
 class GrantRow(NamedTuple):
@@ -66,7 +66,8 @@ class FamilyTruth(NamedTuple):
     methods: str
     deliver: str
     grant_ended_at: int | None
-    grant_version: int
+    granted_at: int
+    fenced_at: int | None
 
 
 _COLUMNS = [grants.c[name] for name in GrantRow._fields]
@@ -186,11 +187,12 @@ _FAMILY = (
         grants.c.user_id, users.c.kind.label("user_kind"), users.c.disabled_at.label("user_disabled_at"),
         users.c.roles, clients.c.client_id.label("client"), clients.c.disabled_at.label("client_disabled_at"),
         grants.c.scopes, grants.c.claims, grants.c.methods, grants.c.deliver,
-        grants.c.ended_at.label("grant_ended_at"), grants.c.version.label("grant_version"),
+        grants.c.ended_at.label("grant_ended_at"), grants.c.created_at.label("granted_at"), tenants.c.fenced_at,
     )
     .join(grants, sa.and_(grants.c.tenant == families.c.tenant, grants.c.id == families.c.grant_id))
     .join(users, sa.and_(users.c.tenant == grants.c.tenant, users.c.id == grants.c.user_id))
     .join(clients, sa.and_(clients.c.tenant == grants.c.tenant, clients.c.id == grants.c.client_id))
+    .join(tenants, tenants.c.id == grants.c.tenant)
     .where(families.c.tenant == sa.bindparam("tenant"), families.c.id == sa.bindparam("family"))
 )  # fmt: skip
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -18,7 +20,9 @@ T = TypeVar("T")
 POOL = 10
 OVERFLOW = 10
 WAIT = 2.0  # seconds to wait for a free connection before 503
-STATEMENT = 5000  # milliseconds that one statement may take
+STATEMENT = 5.0  # seconds that one statement may take
+WATCH = 0.7  # seconds that a poll may take
+SLACK = 1.0  # seconds after which a server that should have given up counts as gone
 RETRY = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 
 
@@ -31,18 +35,31 @@ class PostgreSQL:
         self.url = url
         self._scribe = scribe
         self._hear: list[AfterCommit] = []
-        self._engine = _engine(url)
+        self._engine = _engine(url, STATEMENT, pool_size=POOL, max_overflow=OVERFLOW, pool_timeout=WAIT)
+        self._watch_engine = _engine(url, WATCH, pool_size=1, max_overflow=0, pool_timeout=WATCH)
+        self._watched_by = 0
+        self._writing: set[asyncio.Task[Any]] = set()
+        sa.event.listen(self._watch_engine.sync_engine, "connect", self._count_connection)
 
     def on_commit(self, hear: AfterCommit) -> None:
         self._hear.append(hear)
 
     async def write(self, body: Callable[[Tx], T]) -> T:
         # the shield: a client that goes away must not cut the transaction, nor lose its after-commit step
-        return await asyncio.shield(asyncio.ensure_future(self._write(body)))
+        task = asyncio.get_running_loop().create_task(self._write(body), name="admit-write")
+        # the loop itself holds tasks weakly: one that nobody awaits any more could vanish half-way
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        return await asyncio.shield(task)
 
     async def read(self, body: Callable[[Tx], T]) -> T:
         result, _ = await self._run(body)
         return result
+
+    async def watch(self, body: Callable[[Tx], T]) -> tuple[T, int]:
+        async with _failing_closed(), asyncio.timeout(WATCH + SLACK / 2), self._watch_engine.begin() as connection:
+            result, _ = await connection.run_sync(lambda sync: self._scribe.run(sync, body))
+        return result, self._watched_by
 
     async def migrate(self) -> None:
         from admit.stores.sql.migrations import upgrade
@@ -57,7 +74,11 @@ class PostgreSQL:
         return None
 
     async def close(self) -> None:
+        loop = asyncio.get_running_loop()
+        if mine := [task for task in self._writing if task.get_loop() is loop]:
+            await asyncio.wait(mine)
         await self._engine.dispose()
+        await self._watch_engine.dispose()
 
     async def _write(self, body: Callable[[Tx], T]) -> T:
         result, tx = await self._run(body)
@@ -72,38 +93,52 @@ class PostgreSQL:
         except sa.exc.DBAPIError as error:
             if _state(error) not in RETRY:
                 raise
-        return await self._once(body)
+        try:
+            return await self._once(body)
+        except sa.exc.DBAPIError as error:
+            if _state(error) not in RETRY:
+                raise
+            raise Unavailable("database") from error
 
     async def _once(self, body: Callable[[Tx], T]) -> tuple[T, Tx]:
         def run(connection: Connection) -> tuple[T, Tx]:
             return self._scribe.run(connection, body)
 
-        try:
-            async with self._engine.begin() as connection:
-                return await connection.run_sync(run)
-        except sa.exc.DBAPIError as error:
-            if _is_store_failure(error):
-                raise Unavailable("database") from error
-            raise
-        except (sa.exc.TimeoutError, OSError, TimeoutError) as error:
+        async with _failing_closed(), self._engine.begin() as connection:
+            return await connection.run_sync(run)
+
+    def _count_connection(self, *_: object) -> None:
+        self._watched_by += 1
+
+
+@asynccontextmanager
+async def _failing_closed() -> AsyncIterator[None]:
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        if _is_store_failure(error):
             raise Unavailable("database") from error
+        raise
+    # asyncpg's own: what goes wrong while connecting reaches us as the driver raised it
+    except (sa.exc.TimeoutError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unavailable("database") from error
 
 
-def _engine(url: str) -> AsyncEngine:
+def _engine(url: str, statement: float, **pool: Any) -> AsyncEngine:
     return create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"),
         isolation_level="READ COMMITTED",
-        pool_size=POOL,
-        max_overflow=OVERFLOW,
-        pool_timeout=WAIT,
         pool_pre_ping=False,
         connect_args={
-            "timeout": WAIT,
+            "timeout": min(WAIT, statement),
+            # the server's own timeout comes first; this one is for a server that does not answer at all
+            "command_timeout": statement + SLACK,
             "server_settings": {
-                "application_name": "admit", "statement_timeout": str(STATEMENT), "timezone": "UTC",
+                "application_name": "admit", "statement_timeout": str(int(statement * 1000)), "timezone": "UTC",
                 "synchronous_commit": "on",
             },
         },
+        **pool,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from admit.ground.work import Tx
-from admit.stores.sql.schema import data_keys, signing_keys
+from admit.stores.sql.schema import data_keys, signing_keys, tenants
 
 
 class SigningKeyRow(NamedTuple):
@@ -44,6 +44,17 @@ def all_keys(tx: Tx) -> list[SigningKeyRow]:
     return [SigningKeyRow(*row) for row in rows]
 
 
+def lock(tx: Tx) -> None:
+    """Lets one transaction at a time change the set of keys."""
+    tx.connection.execute(sa.select(tenants.c.id).where(tenants.c.id == tx.tenant).with_for_update())
+
+
+def ring_version(tx: Tx) -> int:
+    """A number that grows with every key added or revoked; under `lock`, so that no two changes share one."""
+    total = sa.select(sa.func.coalesce(sa.func.sum(signing_keys.c.version), 0))
+    return int(tx.connection.execute(total.where(signing_keys.c.tenant == tx.tenant)).scalar_one())
+
+
 def insert(tx: Tx, row: SigningKeyRow) -> None:
     """Stores a new key."""
     tx.connection.execute(sa.insert(signing_keys).values(tenant=tx.tenant, **row._asdict()))
@@ -55,7 +66,8 @@ def retire(tx: Tx, alg: str, at: int, successor: str) -> None:
         sa.update(signing_keys)
         .where(signing_keys.c.tenant == tx.tenant, signing_keys.c.alg == alg, signing_keys.c.kid != successor)
         .where(signing_keys.c.retire_at.is_(None))
-        .values(retire_at=at, version=signing_keys.c.version + 1)
+        # no new version: nothing that was known of a token changes, which is past its end by then
+        .values(retire_at=at)
     )
 
 

@@ -10,16 +10,18 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
 
 from admit.ground.errors import Unavailable
+from admit.ground.logs import logger
+from admit.ground.principal import Tie
 from admit.ground.work import Tx
 from admit.stores.sql.scribe import AfterCommit, Scribe
 
@@ -30,6 +32,16 @@ READERS = 4
 BUSY = 5.0  # seconds to wait for another process's write
 
 Body = Callable[[Tx], Any]
+Group = list[tuple[Body, Future[Any]]]
+log = logger("admit.store")
+
+
+class Outcome(NamedTuple):
+    """What became of one body: its result and voids, or what it raised."""
+
+    result: Any = None
+    voids: Sequence[tuple[Tie, int]] = ()
+    error: BaseException | None = None
 
 
 class SQLite:
@@ -48,12 +60,14 @@ class SQLite:
         self._bodies: queue.Queue[tuple[Body, Future[Any]] | None] = queue.Queue(QUEUE)
         self._engine = self._make_engine()
         self._readers = ThreadPoolExecutor(READERS, "admit-sqlite-read")
+        # a thread of its own: the feed must not wait behind a crowd of readers, or their crowd would be a 503 for all
+        self._watcher = ThreadPoolExecutor(1, "admit-sqlite-watch")
         self._local = threading.local()
         self._opened: list[Connection] = []
         self._writer: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._reading = 0
         self._closed = False
-        self._watch: sqlite3.Connection | None = None
 
     def on_commit(self, hear: AfterCommit) -> None:
         self._hear.append(hear)
@@ -65,8 +79,16 @@ class SQLite:
     async def read(self, body: Callable[[Tx], T]) -> T:
         if self._memory:
             return await self.write(body)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._read, body)
+        with self._lock:
+            if self._closed or self._reading >= QUEUE:
+                raise Unavailable("database")
+            self._reading += 1
+            reading = self._readers.submit(self._read, body)
+        try:
+            return await asyncio.wrap_future(reading)
+        finally:
+            with self._lock:
+                self._reading -= 1
 
     async def migrate(self) -> None:
         from admit.stores.sql.migrations import upgrade
@@ -79,8 +101,12 @@ class SQLite:
     async def changes(self) -> int | None:
         if self._memory:
             return None
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._data_version)
+        return await asyncio.wrap_future(self._submit_watch(self._data_version))
+
+    async def watch(self, body: Callable[[Tx], T]) -> tuple[T, int]:
+        if self._memory:
+            return await self.write(body), 0
+        return await asyncio.wrap_future(self._submit_watch(lambda: self._read(body))), 0
 
     async def close(self) -> None:
         await asyncio.to_thread(self._close)
@@ -105,12 +131,16 @@ class SQLite:
         connection: Connection | None = None
         while (first := self._bodies.get()) is not None:
             group = [first, *self._more()]
+            bodies = [entry for entry in group if entry is not None]
             try:
                 connection = connection or self._engine.connect()
-                self._write_group(connection, [entry for entry in group if entry is not None])
+                outcomes = self._write_group(connection, bodies)
             except Exception as error:
-                connection = self._drop(connection)
-                self._fail([entry for entry in group if entry is not None], error)
+                # a database in memory lives as long as its connection
+                connection = connection if self._memory else self._drop(connection)
+                self._fail(bodies, error)
+            else:
+                self._committed(bodies, outcomes)
             if None in group:
                 break
         if connection is not None:
@@ -127,30 +157,31 @@ class SQLite:
                 break
         return group
 
-    def _write_group(self, connection: Connection, group: list[tuple[Body, Future[Any]]]) -> None:
+    def _write_group(self, connection: Connection, group: Group) -> list[Outcome]:
         with connection.begin():
-            outcomes = [self._write_one(connection, body) for body, _ in group]
-        voids = [void for _, tx, error in outcomes if error is None and tx is not None for void in tx.voids]
-        if voids:
-            for hear in self._hear:
-                hear(voids)
-        for (_, future), (result, _, error) in zip(group, outcomes, strict=True):
-            if error is not None:
-                _settle(future, error=error)
-            else:
-                _settle(future, result=result)
+            return [self._write_one(connection, body) for body, _ in group]
 
-    def _write_one(self, connection: Connection, body: Body) -> tuple[Any, Tx | None, BaseException | None]:
+    def _write_one(self, connection: Connection, body: Body) -> Outcome:
         try:
             with connection.begin_nested():
                 result, tx = self._scribe.run(connection, body)
-        except sa.exc.OperationalError as error:
-            if _is_store_failure(error):
-                raise
-            return None, None, error
         except BaseException as error:
-            return None, None, error
-        return result, tx, None
+            # after some failures SQLite has rolled back everything: what follows would run outside any transaction
+            if _is_store_failure(error) or not _in_transaction(connection):
+                raise
+            return Outcome(error=error)
+        return Outcome(result, tx.voids)
+
+    def _committed(self, group: Group, outcomes: list[Outcome]) -> None:
+        if voids := [void for outcome in outcomes for void in outcome.voids]:
+            for hear in self._hear:
+                try:
+                    hear(voids)
+                except Exception:
+                    # it is committed: the callers must not be told otherwise; others learn of it by their next poll
+                    log.exception("after_commit_failed")
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            _settle(future, outcome)
 
     @staticmethod
     def _drop(connection: Connection | None) -> None:
@@ -159,11 +190,11 @@ class SQLite:
             connection.close()
 
     @staticmethod
-    def _fail(group: list[tuple[Body, Future[Any]]], error: Exception) -> None:
-        cause = Unavailable("database") if isinstance(error, sa.exc.DBAPIError) else error
+    def _fail(group: Group, error: Exception) -> None:
         for _, future in group:
-            cause.__cause__ = error if cause is not error else None
-            _settle(future, error=cause)
+            unavailable = Unavailable("database")
+            unavailable.__cause__ = error
+            _settle(future, Outcome(error=unavailable))
 
     # -- readers ---------------------------------------------------------------------------------------------------
 
@@ -177,18 +208,21 @@ class SQLite:
                 self._opened.append(connection)
             with connection.begin():
                 return self._scribe.run(connection, body)[0]
-        except sa.exc.OperationalError as error:
+        except sa.exc.DBAPIError as error:
+            if not _is_store_failure(error):
+                raise
             self._local.connection = self._drop(connection)
             raise Unavailable("database") from error
 
     def _data_version(self) -> int:
+        # in a transaction of its own: one that is open already sees no change
+        return self._read(lambda tx: int(tx.connection.exec_driver_sql("PRAGMA data_version").scalar_one()))
+
+    def _submit_watch(self, ask: Callable[[], T]) -> Future[T]:
         with self._lock:
-            try:
-                if self._watch is None:
-                    self._watch = sqlite3.connect(self._path, check_same_thread=False)
-                return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
-            except sqlite3.Error as error:
-                raise Unavailable("database") from error
+            if self._closed:
+                raise Unavailable("database")
+            return self._watcher.submit(ask)
 
     def _close(self) -> None:
         with self._lock:
@@ -198,11 +232,10 @@ class SQLite:
         if self._writer is not None:
             self._bodies.put(None)
             self._writer.join()
-        self._readers.shutdown(wait=True)
+        for pool in (self._readers, self._watcher):
+            pool.shutdown(wait=True)
         for connection in self._opened:
             connection.close()
-        if self._watch is not None:
-            self._watch.close()
         self._engine.dispose()
 
     # -- connections -----------------------------------------------------------------------------------------------
@@ -228,15 +261,28 @@ class SQLite:
         return raw
 
 
-def _is_store_failure(error: sa.exc.OperationalError) -> bool:
-    text = str(error.orig)
-    return any(word in text for word in ("locked", "disk", "unable to open", "readonly", "malformed", "full"))
+#: result codes of SQLite that say nothing about the statement, only about the file, the disk or other processes
+_STORE_FAILURES = frozenset({
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOTADB,
+})  # fmt: skip
 
 
-def _settle(future: Future[Any], *, result: Any = None, error: BaseException | None = None) -> None:
+def _is_store_failure(error: BaseException) -> bool:
+    # the low byte is the primary code; extended ones such as SQLITE_BUSY_SNAPSHOT add to it
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _STORE_FAILURES
+
+
+def _in_transaction(connection: Connection) -> bool:
+    return bool(getattr(connection.connection.dbapi_connection, "in_transaction", False))
+
+
+def _settle(future: Future[Any], outcome: Outcome) -> None:
     if not future.set_running_or_notify_cancel():
         return
-    if error is not None:
-        future.set_exception(error)
+    if outcome.error is not None:
+        future.set_exception(outcome.error)
     else:
-        future.set_result(result)
+        future.set_result(outcome.result)

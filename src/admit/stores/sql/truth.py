@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from admit.ground.work import Tx
-from admit.stores.sql.schema import clients, grants, sessions, tenants, users
+from admit.stores.sql.schema import clients, grants, sessions, signing_keys, tenants, users
 
 
 class SessionTruth(NamedTuple):
@@ -36,7 +36,7 @@ class SessionTruth(NamedTuple):
 
 
 class GrantTruth(NamedTuple):
-    """A grant with its person, client and tenant: what stands behind an access token."""
+    """A grant with its person, client and tenant, and the key that signed: what stands behind an access token."""
 
     id: bytes
     version: int
@@ -57,6 +57,8 @@ class GrantTruth(NamedTuple):
     tenant_version: int
     fenced_at: int | None
     claims: Mapping[str, Any] | None
+    kid_version: int | None
+    kid_revoked_at: int | None
 
 
 _PERSON = [
@@ -85,10 +87,14 @@ _GRANT = (
         clients.c.id.label("client_row"), clients.c.client_id.label("client"),
         clients.c.version.label("client_version"), clients.c.disabled_at.label("client_disabled_at"),
         *_TENANT, grants.c.claims,
+        signing_keys.c.version.label("kid_version"), signing_keys.c.revoked_at.label("kid_revoked_at"),
     )
     .join(users, sa.and_(users.c.tenant == grants.c.tenant, users.c.id == grants.c.user_id))
     .join(clients, sa.and_(clients.c.tenant == grants.c.tenant, clients.c.id == grants.c.client_id))
     .join(tenants, tenants.c.id == grants.c.tenant)
+    .outerjoin(
+        signing_keys, sa.and_(signing_keys.c.tenant == grants.c.tenant, signing_keys.c.kid == sa.bindparam("kid"))
+    )
     .where(grants.c.tenant == sa.bindparam("tenant"), grants.c.id == sa.bindparam("grant"))
 )  # fmt: skip
 
@@ -99,9 +105,9 @@ def session(tx: Tx, identifier: bytes) -> SessionTruth | None:
     return None if row is None else SessionTruth._make(row)
 
 
-def grant(tx: Tx, identifier: bytes) -> GrantTruth | None:
-    """The grant with that id, whatever its state."""
-    row = tx.connection.execute(_GRANT, {"tenant": tx.tenant, "grant": identifier}).one_or_none()
+def grant(tx: Tx, identifier: bytes, kid: str) -> GrantTruth | None:
+    """The grant with that id and the key `kid`, whatever their states; the key's fields are None for HS256."""
+    row = tx.connection.execute(_GRANT, {"tenant": tx.tenant, "grant": identifier, "kid": kid}).one_or_none()
     return None if row is None else GrantTruth._make(row)
 
 
