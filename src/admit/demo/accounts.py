@@ -117,7 +117,7 @@ async def _new_key(rooms: Rooms) -> str:
 
 
 def _password(rooms: Rooms) -> str:
-    """120 random bits that pass the policy `classic`, and hold nothing that a shell or JSON reads as its own."""
-    letters = base64.b32encode(rooms.kit.random(15)).decode().rstrip("=")
-    groups = [letters[at : at + 6] for at in range(0, 24, 6)]
+    """100 random bits that pass the policy `classic`, and hold nothing that a shell or JSON reads as its own."""
+    letters = base64.b32encode(rooms.kit.random(15)).decode()
+    groups = [letters[at : at + 5] for at in range(0, 20, 5)]
     return "-".join([groups[0], groups[1].lower(), groups[2], groups[3].lower()]) + "-7aQ"

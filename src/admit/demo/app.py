@@ -30,7 +30,7 @@ def create(auth: Admit, posts: Posts) -> FastAPI:
     app = FastAPI(title="Posts", version="1", lifespan=auth.lifespan)
     auth.mount(app)
     _posts(app, auth, posts)
-    _operations(app, auth)
+    _limited(app, auth)
     return app
 
 
@@ -63,18 +63,8 @@ def _posts(app: FastAPI, auth: Admit, posts: Posts) -> None:
         return Response(status_code=204)
 
 
-def _operations(app: FastAPI, auth: Admit) -> None:
+def _limited(app: FastAPI, auth: Admit) -> None:
     @app.get("/limited", dependencies=[Depends(auth.limit(5, timedelta(minutes=1)))])
     def limited() -> dict[str, str]:
         """Open to everyone, five times a minute per address."""
         return {"answer": "You are within the limit"}
-
-    @app.get("/healthz", include_in_schema=False)
-    def healthy() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get("/metrics", include_in_schema=False)
-    def metrics() -> Response:
-        from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

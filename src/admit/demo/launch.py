@@ -60,11 +60,16 @@ async def prepare(home: Home, port: int) -> Cast:
 def application(home: Home | None = None) -> FastAPI:
     """What is served: the posts API with the page at `/`. For an ASGI server that takes a factory."""
     from admit.demo.page import add_page
+    from admit.serve.metrics import Metrics
+    from admit.serve.operations import Operations
 
     home = home or Home(Path(os.environ.get("ADMIT_DEMO", ".admit")))
     auth, posts = Admit(home.settings()), Posts(str(home.database))
     app = create(auth, posts)
     add_page(app, auth, home)
+    metrics = Metrics()
+    auth.site().hear = metrics.refused
+    app.add_middleware(Operations, auth=auth, metrics=metrics)
     return app
 
 

@@ -35,5 +35,5 @@ for (const secret of document.querySelectorAll("[data-copy]")) {
     button.textContent = "Copied";
     setTimeout(() => (button.textContent = "Copy"), 1500);
   });
-  secret.after(" ", button);
+  secret.after(button);
 }
