@@ -34,18 +34,18 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
 
-    issuer: str = "http://127.0.0.1:8000"
-    database: str = "sqlite:///.admit/admit.sqlite3"
-    valkey: str | None = None
+    issuer: str = "http://127.0.0.1:8000"  # the URL under which people reach it
+    database: str = "sqlite:///.admit/admit.sqlite3"  # sqlite:///FILE or postgresql://HOST/NAME
+    valkey: str | None = None  # redis://HOST; then limits are counted there
     secret: SecretStr | None = None  # ADMIT_SECRET; without it, on loopback only, .admit/secret is made (0600)
-    run_directory: Path = Path(".admit")
-    brand: Brand = "admit"
-    prefix: str = "/auth"
+    run_directory: Path = Path(".admit")  # shared by the processes of one host
+    brand: Brand = "admit"  # first letters of every key and token
+    prefix: str = "/auth"  # where our routes and pages lie
     hosts: tuple[str, ...] = ()  # further host names that may be served
     trusted_proxies: tuple[str, ...] = ()  # addresses or networks that may set forwarding headers
-    require_verified: bool = False
-    registration: bool = True
-    identifiers: frozenset[str] = frozenset({"username", "email"})
+    require_verified: bool = False  # sign-in only after the address was proved
+    registration: bool = True  # whether people may register themselves
+    identifiers: frozenset[str] = frozenset({"username", "email"})  # what people may sign in with
     debug_docs: bool = False  # the server opens /docs, /openapi.json and /metrics
 
     tokens: TokenSettings = Field(default_factory=TokenSettings)

@@ -8,11 +8,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from admit.settings import Settings
 from admit.web.cookies import Cookies
 from admit.web.csrf import SAFE
+from admit.web.documented import components, describe_refusals
 from admit.web.require import AccountOf, Optional, Require
 from admit.web.site import Site
 
@@ -37,6 +38,11 @@ def document(settings: Settings, site: Site) -> dict[str, Any]:
     schema = get_openapi(title="Admit", version="0.1.0", routes=own.routes)
     _secure(schema, own)
     _schemes(schema, settings)
+    for item in schema["paths"].values():
+        for operation in item.values():
+            describe_refusals(operation, demanding=_needs_caller(operation))
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"].get("schemas", {}).pop(name, None)
     return schema
 
 
@@ -46,39 +52,57 @@ def complete(schema: dict[str, Any], app: FastAPI, settings: Settings, site: Sit
     _schemes(schema, settings)
     ours = document(settings, site)
     schema.setdefault("paths", {}).update(ours["paths"])
-    schema["components"].setdefault("schemas", {}).update(ours["components"].get("schemas", {}))
+    for kind in ("schemas", "responses"):
+        schema["components"].setdefault(kind, {}).update(ours["components"].get(kind, {}))
 
 
 def _schemes(schema: dict[str, Any], settings: Settings) -> None:
-    cookie = Cookies(settings).session
-    schema.setdefault("components", {}).setdefault("securitySchemes", {}).update(
+    cookies, parts = Cookies(settings), schema.setdefault("components", {})
+    for kind, shared in components().items():
+        parts.setdefault(kind, {}).update(shared)
+    parts.setdefault("securitySchemes", {}).update(
         {
             "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT or API key"},
             "apiKey": {"type": "apiKey", "in": "header", "name": settings.api_keys.header},
-            "session": {"type": "apiKey", "in": "cookie", "name": cookie},
+            "session": {"type": "apiKey", "in": "cookie", "name": cookies.session},
+            "refresh": {"type": "apiKey", "in": "cookie", "name": cookies.refresh},
             "csrf": {"type": "apiKey", "in": "header", "name": "X-CSRF-Token"},
         }
     )
 
 
 def _secure(schema: dict[str, Any], app: FastAPI) -> None:
-    for route in app.routes:
-        if not isinstance(route, APIRoute):
+    # FastAPI keeps included routers as they are: their routes are not in app.routes itself
+    for route in iter_route_contexts(app.routes):
+        if not isinstance(route.original_route, APIRoute):
             continue
         demanded = list(_demands(route.dependant))
         if not demanded:
             continue
         scopes = sorted({scope for require in demanded for scope in _scopes(require)})
         for method in route.methods or ():
-            operation = schema.get("paths", {}).get(route.path_format, {}).get(method.lower())
+            operation = schema.get("paths", {}).get(route.path_format or "", {}).get(method.lower())
             if operation is not None:
                 operation["security"] = _alternatives(scopes, method, demanded)
 
 
+def _needs_caller(operation: dict[str, Any]) -> bool:
+    return bool(operation.get("security"))
+
+
 def _alternatives(scopes: list[str], method: str, demanded: list[Require | Optional]) -> list[dict[str, list[str]]]:
     cookie = {"session": scopes} if method in SAFE else {"session": scopes, "csrf": []}
-    found: list[dict[str, list[str]]] = [{"bearer": scopes}, {"apiKey": scopes}, cookie]
+    found: list[dict[str, list[str]]] = [{"bearer": scopes}]
+    if all(_takes_keys(one) for one in demanded):
+        found.append({"apiKey": scopes})
+    found.append(cookie)
     return found if any(isinstance(one, Require) for one in demanded) else [*found, {}]
+
+
+def _takes_keys(one: Require | Optional) -> bool:
+    if isinstance(one, Optional) or one.demand.credentials is None:
+        return True
+    return "api_key" in one.demand.credentials
 
 
 def _demands(dependant: Dependant) -> Any:

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 
 from admit.ground.errors import Refusal
 from admit.rooms import Rooms
+from admit.web.documented import refusals
 from admit.web.intake import Intake
 
 
@@ -15,8 +16,9 @@ def router(rooms: Rooms) -> APIRouter:
     api = APIRouter(route_class=Intake, tags=["well-known"])
     max_age = int(rooms.settings.tokens.jwks_max_age.total_seconds())
 
-    @api.get("/.well-known/jwks.json")
+    @api.get("/.well-known/jwks.json", responses=refusals(404))
     async def jwks(request: Request) -> Response:
+        """The public keys that verify our access tokens; `not_found` under HS256."""
         del request
         if rooms.settings.tokens.algorithm == "HS256":
             # whoever verifies HS256 can mint: there is nothing to publish (mission S2)
