@@ -13,6 +13,7 @@ from admit.ground.errors import Refusal
 from admit.ground.ids import read
 from admit.people.account import account_json
 from admit.rooms import Rooms
+from admit.web.documented import refusals
 from admit.web.intake import Body, Intake, Line, Secret
 from admit.web.routes.answers import Answers
 from admit.web.routes.parts import Parts
@@ -76,14 +77,15 @@ class AccountRoutes:
         api = APIRouter(route_class=Intake, tags=["account"])
         caller, person = [Depends(self._parts.caller)], [Depends(self._parts.person)]
         add = api.add_api_route
-        add("/me", self.me, methods=["GET"], dependencies=caller)
-        add("/me", self.change, methods=["PATCH"], dependencies=person)
-        add("/me", self.delete, methods=["DELETE"], dependencies=person, status_code=204)
+        gone, by_mail = refusals(404), refusals(403, 429)
+        add("/me", self.me, methods=["GET"], dependencies=caller, responses=gone)
+        add("/me", self.change, methods=["PATCH"], dependencies=person, responses=gone)
+        add("/me", self.delete, methods=["DELETE"], dependencies=person, status_code=204, responses=refusals(404, 409))
         add("/password/change", self.change_password, methods=["POST"], dependencies=person, status_code=204)
-        add("/password/forgot", self.forgot, methods=["POST"], status_code=202)
-        add("/password/reset", self.reset, methods=["POST"], status_code=204)
-        add("/email/verify", self.verify, methods=["POST"], status_code=204)
-        add("/email/resend", self.resend, methods=["POST"], status_code=202)
+        add("/password/forgot", self.forgot, methods=["POST"], status_code=202, responses=by_mail)
+        add("/password/reset", self.reset, methods=["POST"], status_code=204, responses=refusals(403))
+        add("/email/verify", self.verify, methods=["POST"], status_code=204, responses=refusals(403))
+        add("/email/resend", self.resend, methods=["POST"], status_code=202, responses=by_mail)
         add("/sessions", self.sessions, methods=["GET"], dependencies=person)
         add("/sessions", self.end_others, methods=["DELETE"], dependencies=person, status_code=204)
         add("/sessions/{session_id}", self.end, methods=["DELETE"], dependencies=person, status_code=204)

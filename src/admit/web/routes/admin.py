@@ -19,6 +19,7 @@ from admit.ground.ids import read, show
 from admit.ground.work import Tx
 from admit.people.account import account_json
 from admit.rooms import Rooms
+from admit.web.documented import refusals
 from admit.web.intake import Body, Intake, Line
 from admit.web.routes.account import sign_in_id, sign_ins
 from admit.web.routes.parts import Parts
@@ -52,14 +53,14 @@ class AdminRoutes:
         """The table of routes."""
         demand = [Depends(self._parts.admin)]
         api = APIRouter(route_class=Intake, prefix="/admin", tags=["administration"], dependencies=demand)
-        add, user = api.add_api_route, "/users/{user_id}"
+        add, user, state = api.add_api_route, "/users/{user_id}", refusals(409)
         add("/users", self.people, methods=["GET"])
         add(user, self.person, methods=["GET"])
-        add(user, self.change, methods=["PATCH"])
-        add(user, self.delete, methods=["DELETE"], status_code=204)
-        add(f"{user}/roles", self.grant, methods=["POST"])
-        add(f"{user}/roles/{{role}}", self.revoke, methods=["DELETE"])
-        add(f"{user}/password-reset", self.reset, methods=["POST"], status_code=202)
+        add(user, self.change, methods=["PATCH"], responses=state)
+        add(user, self.delete, methods=["DELETE"], status_code=204, responses=state)
+        add(f"{user}/roles", self.grant, methods=["POST"], responses=state)
+        add(f"{user}/roles/{{role}}", self.revoke, methods=["DELETE"], responses=refusals(409, 422))
+        add(f"{user}/password-reset", self.reset, methods=["POST"], status_code=202, responses=state)
         add(f"{user}/sessions", self.sessions, methods=["GET"])
         add(f"{user}/sessions", self.end_all, methods=["DELETE"], status_code=204)
         add(f"{user}/sessions/{{session_id}}", self.end, methods=["DELETE"], status_code=204)

@@ -19,6 +19,7 @@ from admit.ground.principal import Facts
 from admit.ground.work import Tx
 from admit.people.account import Account
 from admit.rooms import Rooms
+from admit.web.documented import refusals
 from admit.web.intake import Body, Intake, Line, Secret
 from admit.web.routes.parts import Parts
 
@@ -95,16 +96,17 @@ class ApiKeyRoutes:
         api = APIRouter(route_class=Intake, tags=["API keys"])
         caller, person = [Depends(self._parts.caller)], [Depends(self._parts.person)]
         verifier = [Depends(self._parts.require("admit:verify"))]
-        add = api.add_api_route
+        add, full, state = api.add_api_route, refusals(404, 409), refusals(409)
         add("/api-keys", self.listed, methods=["GET"], dependencies=caller)
-        add("/api-keys", self.create, methods=["POST"], dependencies=caller, status_code=201)
+        add("/api-keys", self.create, methods=["POST"], dependencies=caller, status_code=201, responses=full)
         add("/api-keys/verify", self.verify, methods=["POST"], dependencies=verifier)
         add("/api-keys/{key_id}", self.one, methods=["GET"], dependencies=caller)
-        add("/api-keys/{key_id}", self.change, methods=["PATCH"], dependencies=caller)
+        add("/api-keys/{key_id}", self.change, methods=["PATCH"], dependencies=caller, responses=state)
         add("/api-keys/{key_id}", self.revoke, methods=["DELETE"], dependencies=caller, status_code=204)
-        add("/api-keys/{key_id}/rotate", self.rotate, methods=["POST"], dependencies=caller)
+        add("/api-keys/{key_id}/rotate", self.rotate, methods=["POST"], dependencies=caller, responses=state)
         add("/service-accounts", self.services, methods=["GET"], dependencies=person)
-        add("/service-accounts", self.create_service, methods=["POST"], dependencies=person, status_code=201)
+        add("/service-accounts", self.create_service, methods=["POST"], dependencies=person, status_code=201,
+            responses=state)  # fmt: skip
         add("/service-accounts/{account_id}", self.delete_service, methods=["DELETE"], dependencies=person,
             status_code=204)  # fmt: skip
         return api

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -12,6 +12,9 @@ from admit.web.context import RequestContext
 from admit.web.demand import Demand
 from admit.web.intake import Intake
 from admit.web.routes.parts import Parts
+
+# the method that counts is the one that the proxy names, so a cookie may need its token here
+_BY_ANY: dict[str, Any] = {"security": [{"bearer": []}, {"apiKey": []}, {"session": []}, {"session": [], "csrf": []}]}
 
 
 class ForwardAuth:
@@ -24,7 +27,7 @@ class ForwardAuth:
     def router(self) -> APIRouter:
         """The one route."""
         api = APIRouter(route_class=Intake, tags=["forward authentication"])
-        api.add_api_route("/verify", self.verify, methods=["GET"])
+        api.add_api_route("/verify", self.verify, methods=["GET"], openapi_extra=_BY_ANY)
         return api
 
     async def verify(self, request: Request, scope: Annotated[str, Query(max_length=2000)] = "") -> Response:

@@ -15,9 +15,15 @@ from admit.ground.principal import Facts
 from admit.rights import split
 from admit.rooms import Rooms
 from admit.web import cookies
+from admit.web.documented import refusals
 from admit.web.intake import Body, Intake, Line, Secret
 from admit.web.routes.answers import Answers
 from admit.web.routes.parts import Parts
+
+#: a credential that is optional, or that only this route reads (OpenAPI security requirements)
+_BY_REFRESH: dict[str, Any] = {"security": [{}, {"refresh": [], "csrf": []}]}
+_BY_COOKIE: dict[str, Any] = {"security": [{"session": []}, {"refresh": []}]}
+_LEAVING: dict[str, Any] = {"security": [{}, {"bearer": []}, {"session": [], "csrf": []}, {"refresh": [], "csrf": []}]}
 
 
 class RegisterBody(Body):
@@ -68,14 +74,13 @@ class SigningIn:
         """The table of routes."""
         api = APIRouter(route_class=Intake, tags=["signing in"])
         person = [Depends(self._parts.person)]
-        api.add_api_route("/register", self.register, methods=["POST"], status_code=202)
-        api.add_api_route("/login", self.login, methods=["POST"])
-        api.add_api_route("/refresh", self.refresh, methods=["POST"])
-        api.add_api_route("/logout", self.logout, methods=["POST"], status_code=204)
-        api.add_api_route(
-            "/reauthenticate", self.reauthenticate, methods=["POST"], status_code=204, dependencies=person
-        )
-        api.add_api_route("/csrf", self.csrf, methods=["GET"])
+        add = api.add_api_route
+        add("/register", self.register, methods=["POST"], status_code=202, responses=refusals(403, 409, 429))
+        add("/login", self.login, methods=["POST"], responses=refusals(401, 403, 429))
+        add("/refresh", self.refresh, methods=["POST"], responses=refusals(401, 403), openapi_extra=_BY_REFRESH)
+        add("/logout", self.logout, methods=["POST"], status_code=204, openapi_extra=_LEAVING)
+        add("/reauthenticate", self.reauthenticate, methods=["POST"], status_code=204, dependencies=person)
+        add("/csrf", self.csrf, methods=["GET"], openapi_extra=_BY_COOKIE)
         return api
 
     async def register(self, body: RegisterBody, request: Request) -> dict[str, str]:
