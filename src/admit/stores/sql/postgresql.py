@@ -34,17 +34,19 @@ class PostgreSQL:
     def __init__(self, url: str, scribe: Scribe) -> None:
         self.url = url
         self._scribe = scribe
-        self._hear: list[AfterCommit] = []
         self._engine = _engine(url, STATEMENT, pool_size=POOL, max_overflow=OVERFLOW, pool_timeout=WAIT)
         self._watch_engine = _engine(url, WATCH, pool_size=1, max_overflow=0, pool_timeout=WATCH)
         self._watched_by = 0
+        self._closed = False
         self._writing: set[asyncio.Task[Any]] = set()
         sa.event.listen(self._watch_engine.sync_engine, "connect", self._count_connection)
 
     def on_commit(self, hear: AfterCommit) -> None:
-        self._hear.append(hear)
+        self._scribe.listen(hear)
 
     async def write(self, body: Callable[[Tx], T]) -> T:
+        if self._closed:
+            raise Unavailable("database")
         # the shield: a client that goes away must not cut the transaction, nor lose its after-commit step
         task = asyncio.get_running_loop().create_task(self._write(body), name="admit-write")
         # the loop itself holds tasks weakly: one that nobody awaits any more could vanish half-way
@@ -53,10 +55,14 @@ class PostgreSQL:
         return await asyncio.shield(task)
 
     async def read(self, body: Callable[[Tx], T]) -> T:
+        if self._closed:
+            raise Unavailable("database")
         result, _ = await self._run(body)
         return result
 
     async def watch(self, body: Callable[[Tx], T]) -> tuple[T, int]:
+        if self._closed:
+            raise Unavailable("database")
         async with _failing_closed(), asyncio.timeout(WATCH + SLACK / 2), self._watch_engine.begin() as connection:
             result, _ = await connection.run_sync(lambda sync: self._scribe.run(sync, body))
         return result, self._watched_by
@@ -74,6 +80,7 @@ class PostgreSQL:
         return None
 
     async def close(self) -> None:
+        self._closed = True
         loop = asyncio.get_running_loop()
         if mine := [task for task in self._writing if task.get_loop() is loop]:
             await asyncio.wait(mine)
@@ -82,9 +89,7 @@ class PostgreSQL:
 
     async def _write(self, body: Callable[[Tx], T]) -> T:
         result, tx = await self._run(body)
-        if tx.voids:
-            for hear in self._hear:
-                hear(tx.voids)
+        self._scribe.committed(tx.voids)
         return result
 
     async def _run(self, body: Callable[[Tx], T]) -> tuple[T, Tx]:

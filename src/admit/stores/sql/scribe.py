@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import TypeVar
 
 from admit.ground.clock import Clock, micros
+from admit.ground.logs import logger
 from admit.ground.principal import Tie
 from admit.ground.work import Tx
 from admit.stores.sql import events, feed, jobs
 
 T = TypeVar("T")
 DEFAULT_TENANT = 1
+log = logger("admit.store")
 AfterCommit = Callable[[Sequence[tuple[Tie, int]]], None]
 
 
@@ -24,6 +26,19 @@ class Scribe:
         self._random = random
         self._dialect = dialect
         self._void_for = micros(void_for)
+        self._hear: list[AfterCommit] = []
+
+    def listen(self, hear: AfterCommit) -> None:
+        """Has `hear(voids)` called after each commit that voided something."""
+        self._hear.append(hear)
+
+    def committed(self, voids: Sequence[tuple[Tie, int]]) -> None:
+        """Tells the listeners. One that stumbles is logged: what is committed must not be reported as failed."""
+        for hear in self._hear if voids else ():
+            try:
+                hear(voids)
+            except Exception:
+                log.exception("after_commit_failed")
 
     def run(self, connection: object, body: Callable[[Tx], T]) -> tuple[T, Tx]:
         """Runs `body` on an open transaction and writes its events, voids and jobs into it."""

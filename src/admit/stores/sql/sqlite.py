@@ -20,7 +20,6 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
 
 from admit.ground.errors import Unavailable
-from admit.ground.logs import logger
 from admit.ground.principal import Tie
 from admit.ground.work import Tx
 from admit.stores.sql.scribe import AfterCommit, Scribe
@@ -33,7 +32,6 @@ BUSY = 5.0  # seconds to wait for another process's write
 
 Body = Callable[[Tx], Any]
 Group = list[tuple[Body, Future[Any]]]
-log = logger("admit.store")
 
 
 class Outcome(NamedTuple):
@@ -56,7 +54,6 @@ class SQLite:
         self._memory = self._path in ("", ":memory:")
         if not self._memory:
             Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-        self._hear: list[AfterCommit] = []
         self._bodies: queue.Queue[tuple[Body, Future[Any]] | None] = queue.Queue(QUEUE)
         self._engine = self._make_engine()
         self._readers = ThreadPoolExecutor(READERS, "admit-sqlite-read")
@@ -70,7 +67,7 @@ class SQLite:
         self._closed = False
 
     def on_commit(self, hear: AfterCommit) -> None:
-        self._hear.append(hear)
+        self._scribe.listen(hear)
 
     async def write(self, body: Callable[[Tx], T]) -> T:
         # the shield: a client that goes away must not leave the caller's view and the database disagreeing
@@ -173,13 +170,7 @@ class SQLite:
         return Outcome(result, tx.voids)
 
     def _committed(self, group: Group, outcomes: list[Outcome]) -> None:
-        if voids := [void for outcome in outcomes for void in outcome.voids]:
-            for hear in self._hear:
-                try:
-                    hear(voids)
-                except Exception:
-                    # it is committed: the callers must not be told otherwise; others learn of it by their next poll
-                    log.exception("after_commit_failed")
+        self._scribe.committed([void for outcome in outcomes for void in outcome.voids])
         for (_, future), outcome in zip(group, outcomes, strict=True):
             _settle(future, outcome)
 
