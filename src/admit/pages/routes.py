@@ -60,7 +60,7 @@ def _theme(desk: Desk, view: View) -> Handler:
     async def choose(request: Request) -> Response:
         desk.parts.check_sets_cookies(request)
         form = await read(request)
-        response = RedirectResponse(local(form.line("back"), view.ui + "/login"), 303)
+        response = RedirectResponse(local(form.line("back"), view.base(request) + "/login"), 303)
         if (cookie := theme_cookie(form.line("theme"))) is not None:
             response.headers.append("set-cookie", cookie)
         return response

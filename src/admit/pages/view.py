@@ -6,6 +6,7 @@ import base64
 import hashlib
 import math
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 from starlette.responses import RedirectResponse
@@ -29,20 +30,16 @@ class View:
         self._desk = desk
         self._design = Design(settings.brand.capitalize())
         self._prefix = f"{settings.prefix}/ui"
+        self._path = urlsplit(settings.issuer).path
         kinds = settings.identifiers
         self._values = {
             "kinds": kinds, "policy": settings.passwords.policy, "registration": settings.registration,
             "identifiers": "both" if len(kinds) > 1 else next(iter(kinds)),
         }  # fmt: skip
 
-    @property
-    def ui(self) -> str:
-        """The path of the pages, without the application's mount point."""
-        return self._prefix
-
     def base(self, request: Request) -> str:
-        """The path of the pages as the browser must ask for it, mount point included."""
-        return f"{request.scope.get('root_path', '')}{self._prefix}"
+        """The path of the pages as a browser asks for it: a proxy may have taken the issuer's path off before."""
+        return f"{self._path or request.scope.get('root_path', '')}{self._prefix}"
 
     def form(self, request: Request, page: str, form: Form, *, status: int = 200, **values: Any) -> Response:
         """A page with a form that belongs to nobody yet."""
@@ -75,7 +72,7 @@ class View:
         """A page by the name of its template."""
         given = {"heading": text(f"{page}.heading")} if "heading" not in values else {}
         base = self.base(request)
-        given |= {"ui": base, "back": _back(request, f"{base}/{page if page in _OPEN else 'login'}")}
+        given |= {"ui": base, "back": _back(request, base, page)}
         return self._design.page(
             request, f"{page}.html", status=status, script=script(), **self._values, **given, **values
         )
@@ -119,13 +116,12 @@ def local(path: str, otherwise: str) -> str:
     return path
 
 
-def _back(request: Request, otherwise: str) -> str:
-    """Where the theme switch returns to: this page, but never with the ticket of a mailed link in a form of it."""
-    if request.method != "GET":
-        return otherwise
-    path = str(request.scope["path"])
-    query = request.scope["query_string"].decode("latin-1")
-    return local(f"{path}?{query}" if query else path, otherwise)
+def _back(request: Request, base: str, page: str) -> str:
+    """Where the theme switch returns to: this page, with the query that it was asked with."""
+    if request.method == "GET":
+        query = request.scope["query_string"].decode("latin-1")
+        return local(f"{base}/{page}?{query}" if query else f"{base}/{page}", f"{base}/login")
+    return f"{base}/{page if page in _OPEN else 'login'}"
 
 
 def _binding(cookie: str) -> bytes:
