@@ -96,6 +96,33 @@ class Refresh:
             return None
         return bytes(truth.grant_id)
 
+    async def problem(self, token: str) -> str | None:
+        """Why `token` would be refused now, as its own client would hear it; None when it would be exchanged.
+
+        Changes nothing: a token that was used already does not end its grant by being asked about.
+        """
+        payload = self._format.parse(token)
+        if payload is None:
+            return "refresh.malformed"
+        parts = RefreshParts.unpack(payload)
+        return await self._kit.work.read(lambda tx: self._problem(tx, parts))
+
+    def _problem(self, tx: Tx, parts: RefreshParts) -> str | None:
+        truth = rows.family(tx, parts.family)
+        refused = self._may(truth, parts, "" if truth is None else truth.client, None)
+        if refused is None and truth is not None:
+            refused = self._dead(tx, truth)
+        if refused is not None or truth is None:
+            return refused.reason if refused is not None else "refresh.unknown"
+        current = hmac.compare_digest(bytes(truth.current), sha256(parts.secret))
+        return None if current or self._repeats(tx, truth, parts) else "refresh.reused"
+
+    def _repeats(self, tx: Tx, truth: FamilyTruth, parts: RefreshParts) -> bool:
+        """The same exchange again within the grace: a double click, a second tab, an answer that was lost."""
+        if truth.previous is None or truth.nonce is None or tx.now - truth.rotated_at > self._grace:
+            return False
+        return hmac.compare_digest(bytes(truth.previous), sha256(parts.secret))
+
     def _rotate(
         self, tx: Tx, parts: RefreshParts, client: str, nonce: bytes, scopes: frozenset[str] | None, via: Via
     ) -> _Rotated | Refused:
@@ -134,9 +161,7 @@ class Refresh:
             return Refused("refresh.unknown")
         if dead := self._dead(tx, truth):
             return dead
-        repeated = truth.previous is not None and hmac.compare_digest(bytes(truth.previous), sha256(parts.secret))
-        if repeated and truth.nonce is not None and tx.now - truth.rotated_at <= self._grace:
-            # the same exchange again: a double click, a second tab, an answer that was lost
+        if truth.nonce is not None and self._repeats(tx, truth, parts):
             tx.emit(self._event(via, "refresh.repeated", truth))
             nonce = bytes(truth.nonce)
             return self._answer(truth, parts.family, next_secret(parts.secret, nonce), nonce, truth.rotated_at, scopes)
