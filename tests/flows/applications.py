@@ -4,7 +4,7 @@ Without postponed annotations: FastAPI could not find the local names in them.
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -135,36 +135,40 @@ def in_starlette(auth: Admit, *, cors: bool = False) -> ASGIApp:
 def in_asgi(auth: Admit, *, cors: bool = False) -> ASGIApp:
     """No framework: an ASGI callable that looks at the path itself."""
 
-    async def answer(connection: HTTPConnection) -> dict[str, Any]:
-        path = get_route_path(connection.scope)
-        if path in ("/protected", "/socket"):
-            return seen(await auth.require()(connection))
-        if path == "/maybe":
-            return seen(await auth.optional(connection))
-        if path == "/sensitive":
-            return seen(await auth.require(fresh=True)(connection))
-        if path.startswith("/posts/"):
-            caller = await auth.require("delete:posts")(connection)
-            return {"deleted": int(path.removeprefix("/posts/")), **seen(caller)}
-        if path in ("/limited", "/limited-too"):
-            await auth.limit(3, MINUTE)(connection)
-        elif path == "/limited-by":
-            await auth.limit(2, MINUTE, by=by_tenant)(connection)
-        return {}
-
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        content = await answer(HTTPConnection(scope))
+        content = await _answer(auth, HTTPConnection(scope))
         if scope["type"] == "websocket":
             await send({"type": "websocket.accept"})
             await send({"type": "websocket.send", "text": json.dumps(content)})
             await send({"type": "websocket.close"})
             return
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        status = 404 if content is None else 200
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(content).encode()})
 
     return auth.wrap(app, cors=cors)
 
 
+async def _answer(auth: Admit, connection: HTTPConnection) -> dict[str, Any] | None:
+    path = get_route_path(connection.scope)
+    if path in ("/protected", "/socket"):
+        return seen(await auth.require()(connection))
+    if path == "/maybe":
+        return seen(await auth.optional(connection))
+    if path == "/sensitive":
+        return seen(await auth.require(fresh=True)(connection))
+    if path.startswith("/posts/"):
+        caller = await auth.require("delete:posts")(connection)
+        return {"deleted": int(path.removeprefix("/posts/")), **seen(caller)}
+    if path in ("/limited", "/limited-too"):
+        await auth.limit(3, MINUTE)(connection)
+    elif path == "/limited-by":
+        await auth.limit(2, MINUTE, by=by_tenant)(connection)
+    elif path != "/open":
+        return None
+    return {}
+
+
 Make = Callable[..., ASGIApp]
 FRAMEWORKS: dict[str, Make] = {"fastapi": in_fastapi, "starlette": in_starlette, "asgi": in_asgi}
-Answer = Callable[[HTTPConnection], Awaitable[dict[str, Any]]]

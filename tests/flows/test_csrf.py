@@ -207,7 +207,7 @@ async def test_websocket_handshakes(framework: str, opened: Open) -> None:
         for origin, allowed in (("own", True), ("trusted", True), ("foreign", False), ("null", False), (None, False)):
             said = await handshake(stand, cookie | sent(stand, None, origin))
             if allowed:
-                assert [message["type"] for message in said][0] == "websocket.accept"
+                assert said[0]["type"] == "websocket.accept"
                 assert json.loads(said[1]["text"])["by"] == "session"
             else:
                 assert said == [{"type": "websocket.close", "code": 4403, "reason": "csrf_cross_site"}]

@@ -81,9 +81,15 @@ class Gate:
         limit allows (CVE-2019-5421).
         """
         wait = await self._limits.waiting(f"login:{key}")
+        hit = await self._limits.hit(f"login:{key}", self._login)
         if wait:
-            raise limited(reasons.waiting, wait)
-        return await self._hit(f"login:{key}", self._login, reasons.limited)
+            if hit.allowed:
+                await self._limits.refund(f"login:{key}", self._login)
+            # the longer of the two: whoever comes back then is not told to wait again by the other
+            raise limited(reasons.waiting, max(wait, hit.retry_after))
+        if not hit.allowed:
+            raise limited(reasons.limited, hit.retry_after)
+        return Entered(f"login:{key}", self._login)
 
     async def wrong(self, key: str) -> None:
         """The guess was wrong: counts towards the growing waits."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Scope
 
 from admit.ground.errors import Refusal, Unavailable
 from admit.ground.events import Event
@@ -90,7 +92,15 @@ class Site:
         self.record(context, refusal)
         response = Response(problem.body(refusal, context.request_id), refusal.status)
         response.raw_headers = [*response.raw_headers, *problem.headers(refusal, self.realm)]
+        if refusal.reason == "request.method":
+            response.headers["allow"] = ", ".join(self._allowed(context.scope))
         return response
+
+    def _allowed(self, scope: Scope) -> list[str]:
+        """The methods of a path (RFC 9110 section 15.5.6); Starlette knows those of its first route only."""
+        asked = {method: {**scope, "method": method} for method in ("DELETE", "GET", "PATCH", "POST", "PUT")}
+        routes = self.app.routes
+        return [name for name, at in asked.items() if any(one.matches(at)[0] is Match.FULL for one in routes)]
 
     def _handlers(self, app: FastAPI) -> None:
         async def refused(request: Request, error: Exception) -> Response:
