@@ -153,7 +153,9 @@ class Admit:
         return RouteLimit(self._door, Limit(hits, per, name), by)
 
     def protect(self, app: ASGIApp, *, public: tuple[str, ...] = ()) -> Protect:
-        """`app` with every path closed to nobody but those in `public` (exact, or a prefix that ends with `/*`)."""
+        """`app` with every path closed but those in `public` (exact, or a prefix that ends with `/*`), to be put inside
+        `auth.wrap(...)`. For FastAPI and Starlette `auth.mount(app, public=...)` does both.
+        """
         return Protect(app, self._door, public)
 
     def on(self, *types: str) -> Callable[[Handler], Handler]:
@@ -171,12 +173,17 @@ class Admit:
 
     # -- putting it into an application ----------------------------------------------------------------------------
 
-    def mount(self, app: Starlette, *, cors: bool = False, pages: bool = True) -> None:
+    def mount(
+        self, app: Starlette, *, cors: bool = False, pages: bool = True, public: tuple[str, ...] | None = None
+    ) -> None:
         """Adds middleware, routes and well-known documents to a FastAPI or Starlette application.
 
         `cors` puts the application's own routes under the same list of origins; `pages` False leaves out the pages that
-        mailed links lead to.
+        mailed links lead to. With `public` every path of the application needs a caller, but for those (see `protect`).
         """
+        if public is not None:
+            # added first, so that it stands inside: its refusals become answers, and our own paths never reach it
+            app.add_middleware(Protect, door=self._door, public=public)
         self._pages = pages
         app.add_middleware(Middleware, site=self.site, cors=cors)
         if isinstance(app, FastAPI):
