@@ -78,10 +78,12 @@ class Visitor:
         if jar := [f"{name}={value}" for name, (below, value) in self.cookies.items() if path.startswith(below)]:
             sent["Cookie"] = "; ".join(jar)
         scope = self._scope(method, path, sent, content)
+        # taken before the call: the middleware lets go of it afterwards
+        context = self.auth.site().door.context(scope)
         status, received, answered = await _call(self.app, scope, content)
         self._keep(received)
         parsed = _parsed(answered)
-        why = explain(self.auth.site().door.context(scope), method, path, sent, status)
+        why = explain(context, method, path, sent, status)
         self.exchanges.append(
             Exchange(
                 method, path, tuple((name, _shorten_header(name, value)) for name, value in sent.items()),
