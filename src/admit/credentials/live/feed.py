@@ -221,12 +221,14 @@ class Feed:
             follower.seen = version
 
     async def _join_poll(self) -> None:
-        if self._poll is None or self._poll.done():
-            self._poll = asyncio.get_running_loop().create_task(self.poll(), name="admit-poll")
-        try:
-            await asyncio.wait_for(asyncio.shield(self._poll), PATIENCE)
-        except TimeoutError:
-            raise Unavailable("database") from None
+        poll = self._poll
+        if poll is None or poll.done():
+            poll = self._poll = asyncio.get_running_loop().create_task(self.poll(), name="admit-poll")
+        # not wait_for: until Python 3.12 it swallows a cancellation that meets the end of the poll, and `close` hangs
+        done, _ = await asyncio.wait([poll], timeout=PATIENCE)
+        if not done:
+            raise Unavailable("database")
+        poll.result()
 
     async def _keep_polling(self) -> None:
         while True:
