@@ -23,6 +23,9 @@ WAIT = 2.0  # seconds to wait for a free connection before 503
 STATEMENT = 5.0  # seconds that one statement may take
 WATCH = 0.7  # seconds that a poll may take
 SLACK = 1.0  # seconds after which a server that should have given up counts as gone
+#: 08 connection, 28 we are not let in, 3D no such database, 53 out of resources, 57 shutdown or timeout, 58 system;
+#: beside them 25006: a standby answered, 55000: the database accepts no connections
+GONE = frozenset({"08", "28", "3D", "53", "57", "58"})
 RETRY = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 
 
@@ -153,5 +156,4 @@ def _state(error: sa.exc.DBAPIError) -> str:
 
 def _is_store_failure(error: sa.exc.DBAPIError) -> bool:
     state = _state(error)
-    # 08 connection, 53 out of resources, 57 shutdown or timeout, 58 system, 25006 a standby answered
-    return error.connection_invalidated or not state or state[:2] in {"08", "53", "57", "58"} or state == "25006"
+    return error.connection_invalidated or not state or state[:2] in GONE or state in {"25006", "55000"}
