@@ -165,7 +165,8 @@ async def test_of_a_hundred_guesses_at_once_five_are_checked(framework: str, ope
 @pytest.mark.proof("NIST-3.2.2-delay")
 async def test_waits_grow(house: Stand) -> None:
     await house.person()
-    client, waits = house.caller(), []
+    client = house.caller()
+    waits: list[int] = []
     while len(waits) < 8:
         answer = await login(client, password=WRONG)
         if answer.status_code == 429:
