@@ -16,12 +16,13 @@ from admit.auth import Admit
 from admit.demo.why import Step, explain
 
 #: members and headers whose values are secrets: shown shortened
-_SECRET_MEMBERS = frozenset({"access_token", "refresh_token", "csrf_token", "password", "key"})
+_SECRET_MEMBERS = frozenset({"access_token", "refresh_token", "csrf_token", "key"})
 _SECRET_HEADERS = frozenset({"authorization", "x-api-key", "x-csrf-token"})
 _SHOWN_HEADERS = (
     "content-type", "set-cookie", "www-authenticate", "retry-after", "ratelimit", "ratelimit-policy", "x-request-id",
 )  # fmt: skip
 _LONG = 24
+_HIDDEN = "••••••••"
 _IN_COOKIE = re.compile(r"([\w-]+)=([^;,\s]{20,})")
 
 
@@ -145,16 +146,19 @@ def _pretty(content: Any) -> str:
 
 def _masked(content: Any) -> Any:
     if isinstance(content, dict):
-        return {
-            name: shorten(value) if name in _SECRET_MEMBERS and isinstance(value, str) else _masked(value)
-            for name, value in content.items()
-        }  # fmt: skip
+        return {name: _masked_member(name, value) for name, value in content.items()}
     return [_masked(one) for one in content] if isinstance(content, list) else content
+
+
+def _masked_member(name: str, value: Any) -> Any:
+    if name == "password":
+        return _HIDDEN  # a person made it up or remembers it: no part of it is anyone's business
+    return shorten(value) if name in _SECRET_MEMBERS and isinstance(value, str) else _masked(value)
 
 
 def shorten(secret: str) -> str:
     """Enough of a secret to see which one it is."""
-    return f"{secret[:10]}…{secret[-4:]}" if len(secret) > _LONG else "••••••••" + secret[-2:]
+    return f"{secret[:10]}…{secret[-4:]}" if len(secret) > _LONG else _HIDDEN
 
 
 def _shorten_header(name: str, value: str) -> str:
