@@ -20,7 +20,7 @@ from admit.ground.work import Tx
 from admit.rooms import Rooms
 from admit.stores.sql import owners
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 COLUMNS = ("id", "name", "owner", "scopes", "hint", "last_used_at", "uses", "expires_at", "revoked_at")
 MOST = 200  # owners that one listing looks at

@@ -27,7 +27,7 @@ from admit.ground.ids import read
 from admit.rooms import Rooms
 from admit.stores.sql import audit as blocks
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 EVERY = 1.0  # seconds between two looks of `follow`
 Type = Annotated[

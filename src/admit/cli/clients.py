@@ -13,7 +13,7 @@ from admit.ground.ids import show
 from admit.rooms import Rooms
 from admit.stores.sql import clients as rows
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 COLUMNS = ("client_id", "name", "first_party", "public", "disabled", "created_at")
 
 
@@ -41,5 +41,5 @@ def form(row: rows.ClientRow) -> dict[str, Any]:
         "first_party": row.first_party,
         "public": row.public,
         "disabled": row.disabled_at is not None,
-        "created_at": iso(row.created_at),
+        "created_at": iso(row.created_at) if row.created_at else None,  # the built-in one was never made
     }

@@ -15,7 +15,7 @@ from admit.ground.work import Tx
 from admit.people.account import Account, account_json
 from admit.rooms import Rooms
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 COLUMNS = ("id", "name", "owner", "roles", "disabled", "created_at")
 
 

@@ -19,7 +19,7 @@ from admit.rooms import Rooms
 from admit.stores.sql import owners
 from admit.stores.sql.owners import Owned
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 COLUMNS = ("id", "owner", "kind", "created_at", "seen_at", "expires_at", "address", "agent")
 MOST = 200  # owners that one listing looks at
 

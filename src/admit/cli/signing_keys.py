@@ -14,7 +14,7 @@ from admit.ground.clock import iso
 from admit.ground.events import Via
 from admit.rooms import Rooms
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 COLUMNS = ("kid", "alg", "state", "active_from", "retire_at", "revoked_at")
 
 

@@ -18,7 +18,7 @@ from admit.people.account import Account, NewAccount, Taken, account_json
 from admit.people.identifiers import IdentifierKind, parse
 from admit.rooms import Rooms
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 LONGEST = 4096  # the policy refuses far less; this only bounds what is read
 COLUMNS = ("id", "username", "email", "roles", "disabled", "created_at")

@@ -18,7 +18,6 @@ from admit.settings import Settings, load
 
 log = logger("admit.serve")
 SERVER = "admit.serve.app:create"
-KILL_AFTER = 30  # seconds that a worker has for finishing what is in hand
 IN_MEMORY = ("sqlite://", "sqlite:///:memory:")
 
 
@@ -112,7 +111,6 @@ def _serve(listen: Listen, target: str | None) -> int:
         factory=target is None,
         log_dictconfig=logs.config(),
         respawn_failed_workers=True,
-        workers_kill_timeout=KILL_AFTER,
         ssl_cert=certificate,
         ssl_key=key,
     )

@@ -15,6 +15,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as UnreadableValue
 
 from admit.ground.errors import SettingsError
 from admit.settings.settings import Settings
@@ -56,6 +57,9 @@ def load(**overrides: Any) -> Settings:
     """Reads the settings; raises `SettingsError` whose text names each wrong setting and never shows a value."""
     try:
         loaded = _Loader(**overrides)
+    except UnreadableValue as error:
+        # names the field and never shows the value
+        raise SettingsError(str(error)) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{_config_file()} cannot be read: {error}") from None
     except ValidationError as error:
