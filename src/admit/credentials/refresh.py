@@ -166,7 +166,11 @@ class Refresh:
             nonce = bytes(truth.nonce)
             return self._answer(truth, parts.family, next_secret(parts.secret, nonce), nonce, truth.rotated_at, scopes)
         # a token of this family (the proof held) that is used up: two parties hold it
-        for identifier, version in rows.end(tx, None, [bytes(truth.grant_id)], None):
+        ended = rows.end(tx, None, [bytes(truth.grant_id)], None)
+        if not ended:
+            # somebody beside us saw the same reuse a moment earlier: one theft is one event
+            return Refused("refresh.family_ended")
+        for identifier, version in ended:
             tx.void(Tie("grant", identifier), version)
         tx.emit(self._event(via, "refresh.reused", truth, outcome="refused", reason="refresh.reused"))
         return Refused("refresh.reused", recorded=True)
