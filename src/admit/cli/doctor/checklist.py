@@ -21,7 +21,7 @@ LINES: tuple[Line, ...] = (
     Line("A2", "API", "Rate limiting", "medium", ("settings", "server"), api.rate_limits),
     Line("A3", "API", "CORS restrictions", "high", ("settings", "server"), api.cross_origin),
     Line("A4", "API", "CSRF protection", "high", ("server",), api.forgery),
-    Line("A5", "API", "Authentication events logged", "medium", ("store", "server"), api.logged),
+    Line("A5", "API", "Authentication events logged", "medium", ("store", "server"), api.logged, together=True),
     Line("A6", "API", "Suspicious patterns watched", "medium", ("store",), api.watched),
 )
 

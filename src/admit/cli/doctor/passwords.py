@@ -117,12 +117,20 @@ def constant_time(setup: Setup) -> Iterator[Found]:
     if {str(answer.says()) for answer in known} != {str(answer.says()) for answer in unknown}:
         yield Found("fail", "Known and unknown accounts are refused with other words.", mend)
         return
-    slow, quick = sorted(min(answer.seconds for answer in side) for side in (known, unknown))[::-1]
-    if slow > TELLING_FACTOR * quick and slow - quick > TELLING_SECONDS:
+    slow, quick = sorted((_times(known), _times(unknown)), reverse=True)
+    if (
+        slow[0] > TELLING_FACTOR * quick[0]
+        and slow[0] - quick[0] > TELLING_SECONDS
+        and slow[0] > quick[len(quick) // 2]
+    ):
         yield Found(
-            "fail", f"Refusing takes {quick * 1000:.0f} ms for one and {slow * 1000:.0f} ms for the other: the clock "
-            "tells which accounts exist.", mend,
+            "fail", f"Refusing takes {quick[0] * 1000:.0f} ms for one and {slow[0] * 1000:.0f} ms for the other: the "
+            "clock tells which accounts exist.", mend,
         )  # fmt: skip
+
+
+def _times(answers: list[Answer]) -> list[float]:
+    return sorted(answer.seconds for answer in answers)
 
 
 def guesses(setup: Setup) -> Iterator[Found]:

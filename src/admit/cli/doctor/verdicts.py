@@ -58,7 +58,7 @@ Judge = Callable[[Setup], Iterable[Found]]
 
 
 class Line(NamedTuple):
-    """A line of the checklist. `places`: where its check looks beside the settings' own list."""
+    """A line of the checklist. `places`: where its check looks; `together`: one of them alone tells nothing."""
 
     row: str
     group: str
@@ -66,6 +66,7 @@ class Line(NamedTuple):
     risk: Risk
     places: tuple[Place, ...]
     judge: Judge
+    together: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def outcome(line: Line, setup: Setup) -> Check:
         risk = min((one.risk or line.risk for one in judged), key=_RISKS.index)
         mend = " ".join(dict.fromkeys(one.mend for one in wrong if one.mend))
         return _check(line, status, risk, mend, [*(one.why for one in wrong), *skipped, *missing], there)
-    if not there or (skipped and len(there) == 1):
+    if not there or (skipped and (line.together or len(there) == 1)):
         return _check(line, "not-checked", line.risk, "", [*skipped, *missing], there)
     return _check(line, "pass", line.risk, "", [*skipped, *missing], there)
 
