@@ -97,12 +97,13 @@ class ApiKeyRoutes:
         caller, person = [Depends(self._parts.caller)], [Depends(self._parts.person)]
         verifier = [Depends(self._parts.require("admit:verify"))]
         add, full, state = api.add_api_route, refusals(404, 409), refusals(409)
-        add("/api-keys", self.listed, methods=["GET"], dependencies=caller)
-        add("/api-keys", self.create, methods=["POST"], dependencies=caller, status_code=201, responses=full)
+        # a key that leaked must not make a second one that outlives it, nor end its owner's others: it may renew itself
+        add("/api-keys", self.listed, methods=["GET"], dependencies=person)
+        add("/api-keys", self.create, methods=["POST"], dependencies=person, status_code=201, responses=full)
         add("/api-keys/verify", self.verify, methods=["POST"], dependencies=verifier)
-        add("/api-keys/{key_id}", self.one, methods=["GET"], dependencies=caller)
-        add("/api-keys/{key_id}", self.change, methods=["PATCH"], dependencies=caller, responses=state)
-        add("/api-keys/{key_id}", self.revoke, methods=["DELETE"], dependencies=caller, status_code=204)
+        add("/api-keys/{key_id}", self.one, methods=["GET"], dependencies=person)
+        add("/api-keys/{key_id}", self.change, methods=["PATCH"], dependencies=person, responses=state)
+        add("/api-keys/{key_id}", self.revoke, methods=["DELETE"], dependencies=person, status_code=204)
         add("/api-keys/{key_id}/rotate", self.rotate, methods=["POST"], dependencies=caller, responses=state)
         add("/service-accounts", self.services, methods=["GET"], dependencies=person)
         add("/service-accounts", self.create_service, methods=["POST"], dependencies=person, status_code=201,
@@ -154,7 +155,10 @@ class ApiKeyRoutes:
         return Response(status_code=204)
 
     async def rotate(self, key_id: str, request: Request, body: RotateBody | None = None) -> Response:
-        """A new text under the same id; the old one works for the overlap."""
+        """A new text under the same id; the old one works for the overlap. A key may ask this for itself."""
+        facts = self._parts.facts(request)
+        if facts.credential.kind == "api_key" and facts.credential.id != key_id:
+            raise Refusal("rights.credential_kind", private="a key for another one")
         by, seconds = self._by(request), body.overlap_seconds if body is not None else None
         overlap = None if seconds is None else timedelta(seconds=seconds)
         created = await self._on_mine(
