@@ -16,5 +16,9 @@ def say(url: str, cast: Cast, told: tuple[Story, ...], stories_file: str) -> Non
     for number, story in enumerate(told, 1):
         lines += [f"{number}. {story.title}", f"   {story.text}", ""]
         lines += [f"   {line}" if line else "" for line in story.lines.rstrip().splitlines()] + [""]
-    lines += [f"Run all four: bash -eu {stories_file}", "Ctrl-C ends the demo.", ""]
+    lines += [
+        f"Run all four: bash -eu {stories_file} (where url, field and refused are defined)",
+        "Ctrl-C ends the demo.",
+        "",
+    ]
     sys.stdout.write("\n".join(lines))

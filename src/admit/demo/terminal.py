@@ -1,11 +1,12 @@
-"""What the demo says at its start, for a person at a terminal."""
+"""What the demo says at its start, for a person at a terminal.
+
+No line is broken here, the terminal does that: what is copied from it must be what was printed.
+"""
 
 from __future__ import annotations
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.syntax import Syntax
-from rich.table import Table
 from rich.text import Text
 
 from admit.demo.accounts import SERVICE, Cast
@@ -14,27 +15,30 @@ from admit.demo.stories import Story
 
 def say(url: str, cast: Cast, told: tuple[Story, ...], stories_file: str) -> None:
     """Address, accounts, stories."""
-    console = Console()
-    console.print()
-    console.print(Text.assemble(("  Admit demo  ", "bold reverse"), "  ", (url, f"bold link {url}")))
-    console.print(f"  API description at {url}/docs\n", style="dim", highlight=False)
-    console.print(Padding(_accounts(cast), (0, 2)))
+    lines = [Text(), Text.assemble(("  Admit demo  ", "bold reverse"), "  ", (url, f"bold link {url}"))]
+    lines += [Text(f"  API description at {url}/docs", style="dim"), Text()]
+    lines += [_account(one.username, one.password, ", ".join(one.roles)) for one in cast.people]
+    lines.append(_account(SERVICE, cast.api_key, "service account"))
     for number, story in enumerate(told, 1):
-        console.print()
-        console.print(Text(f"  {number}. {story.title}", style="bold"))
-        console.print(Text(f"     {story.text}\n", style="dim"))
-        code = Syntax(story.lines.rstrip(), "bash", theme="ansi_dark", background_color="default", word_wrap=True)
-        console.print(Padding(code, (0, 5)))
-    console.print()
-    console.print(Text.assemble("  Run all four: ", (f"bash -eu {stories_file}", "bold")))
-    console.print(Text("  Ctrl-C ends the demo.\n", style="dim"))
+        lines += [Text(), Text(f"  {number}. {story.title}", style="bold"), Text(f"     {story.text}", style="dim")]
+        lines += [Text(), *_code(story.lines.rstrip())]
+    run = (f"bash -eu {stories_file}", "bold")
+    note = ("  (where url, field and refused are defined)", "dim")
+    lines += [
+        Text(),
+        Text.assemble("  Run all four: ", run, note),
+        Text("  Ctrl-C ends the demo.", style="dim"),
+        Text(),
+    ]
+    console = Console(highlight=False)
+    for line in lines:
+        console.print(line, soft_wrap=True)
 
 
-def _accounts(cast: Cast) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("account", "password or key", "roles"):
-        table.add_column(column, overflow="fold")
-    for person in cast.people:
-        table.add_row(person.username, person.password, ", ".join(person.roles))
-    table.add_row(SERVICE, cast.api_key, "service account with an API key")
-    return table
+def _account(name: str, secret: str, roles: str) -> Text:
+    return Text.assemble(f"  {name:<16}", (secret, "bold"), "  ", (roles, "dim"))
+
+
+def _code(lines: str) -> list[Text]:
+    shown = Syntax("", "bash", theme="ansi_dark", background_color="default").highlight(lines)
+    return [Text.assemble("     ", line) for line in shown.split("\n", allow_blank=True)]

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from admit.ground.errors import Refusal
-from admit.pages.messages import of_code
+from admit.pages.messages import of_code, text
 
 LARGEST = 16 * 1024
 _MOST_FIELDS = 20
@@ -29,7 +29,7 @@ class Form:
         """One line of text; refuses (`request.invalid`) what no field of ours can hold."""
         value = self.values.get(name, "").strip()
         if len(value) > _LONGEST_LINE or not value.isprintable():
-            raise Refusal("request.invalid", fields={"errors": [{"field": name, "message": "This cannot be used"}]})
+            raise Refusal("request.invalid", fields={"errors": [{"field": name, "message": text("field.unusable")}]})
         return value
 
     def secret(self, name: str) -> str:
@@ -40,7 +40,7 @@ class Form:
         """The same, but never empty: refuses (`request.invalid`) at its field."""
         value = self.secret(name) if secret else self.line(name)
         if not value:
-            raise Refusal("request.invalid", fields={"errors": [{"field": name, "message": "Fill this in"}]})
+            raise Refusal("request.invalid", fields={"errors": [{"field": name, "message": text("field.empty")}]})
         return value
 
 
@@ -58,10 +58,10 @@ async def read(request: Request) -> Form:
             body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
         )  # fmt: skip
     except ValueError:
-        raise Refusal("request.unreadable", detail="The form could not be read") from None
+        raise Refusal("request.unreadable", detail=text("form.unreadable")) from None
     values = dict(pairs)
     if len(values) != len(pairs) or any("\0" in value for value in values.values()):
-        raise Refusal("request.unreadable", detail="The form could not be read")
+        raise Refusal("request.unreadable", detail=text("form.unreadable"))
     return Form(values)
 
 
