@@ -159,6 +159,10 @@ async def test_the_key_routes_need_a_caller_and_the_data_route_a_key() -> None:
         assert problem(await nobody.delete("/api-keys/key_0"))[:2] == (401, "not_authenticated")
         assert problem(await nobody.get("/api/data"))[:2] == (401, "not_authenticated")
         assert problem(await person.get("/api/data"))[:2] == (403, "insufficient_scope")
+        made = (await person.post("/api-keys", json={"name": "CI/CD", "scopes": ["read:data"]})).json()
+        program = caller(**{"X-API-Key": made["key"]})
+        assert problem(await program.post("/api-keys", json={"name": "more"}))[:2] == (403, "insufficient_scope")
+        assert problem(await program.delete(f"/api-keys/{made['id']}"))[:2] == (403, "insufficient_scope")
         unnamed = await person.post("/api-keys", json={"name": ""})
         assert (unnamed.status_code, unnamed.json()["errors"][0]["field"]) == (422, "name")
 

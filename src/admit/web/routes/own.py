@@ -60,14 +60,14 @@ class OwnRoutes:
         self, request: Request, name: str, scopes: Iterable[str] = (), expires_at: datetime | None = None
     ) -> Response:
         """`POST /auth/api-keys`: 201 with the key's text, which is shown this once."""
-        await self._parts.caller(request)
+        await self._parts.person(request)
         return await self._api_keys.create(
             _read(CreateBody, name=name, scopes=list(scopes), expires_at=expires_at), request
         )
 
     async def revoke_api_key(self, request: Request, key_id: str) -> Response:
         """`DELETE /auth/api-keys/{id}`: 204; 404 for what is not the caller's."""
-        await self._parts.caller(request)
+        await self._parts.person(request)
         return await self._api_keys.revoke(key_id, request)
 
 
