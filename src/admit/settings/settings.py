@@ -93,8 +93,9 @@ class Settings(BaseModel):
         if self.tokens.algorithm == "HS256" and len(self.audience) > 1:
             # whoever verifies HS256 can also mint; with a second audience that is somebody else
             raise ValueError("tokens.algorithm HS256 is for one audience; take ES256 when others verify")
-        if self.sessions.store == "valkey" and not self.valkey:
-            raise ValueError("sessions.store is valkey, but no valkey URL is set")
+        if self.sessions.store == "valkey":
+            # a setting that does nothing would be believed
+            raise ValueError("sessions.store: sessions in Valkey are not in this release; take sql")
         return self
 
     @cached_property
