@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import socket
 import sqlite3
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 
+from admit.cli.verbs import run
+from tests.parts.processes import end
 from tests.parts.servers import BIN, Server, Servers
 
 PASSWORD = "Correct Horse 1 Battery!"
@@ -144,6 +147,24 @@ def test_a_request_in_hand_is_answered_before_the_stop(servers: Servers, place: 
     assert answers == [200, 200, 200]
 
 
+Start = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def start(place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Start:
+    """`start("--workers", "2", ADMIT_X="…")` for starts that are refused before anything listens: no process needed."""
+
+    def call(*arguments: str, **change: str) -> tuple[int, str]:
+        with monkeypatch.context() as patched:
+            patched.chdir(place.folder)
+            for name, value in {**place.env, **change}.items():
+                patched.setenv(name, value)
+            port = () if "--port" in arguments else ("--port", str(free()))
+            return run(["serve", *port, *arguments]), capsys.readouterr().err
+
+    return call
+
+
 @pytest.mark.proof("ASVS-13.3.1", "ASVS-12.2.1")
 @pytest.mark.parametrize(
     ("change", "arguments", "named"),
@@ -157,24 +178,23 @@ def test_a_request_in_hand_is_answered_before_the_stop(servers: Servers, place: 
     ],
 )
 def test_a_start_that_would_be_unsafe_or_wrong_says_why_and_ends_with_3(
-    place: Place, change: dict[str, str], arguments: tuple[str, ...], named: str
+    start: Start, change: dict[str, str], arguments: tuple[str, ...], named: str
 ) -> None:
-    refused = place.admit("serve", "--port", str(free()), *arguments, env=change)
-    assert refused.returncode == 3, refused.stdout + refused.stderr
-    assert named in refused.stderr
-    assert "Traceback" not in refused.stderr
-    assert refused.stderr.splitlines()[-1].startswith("Try: ")
+    code, said = start(*arguments, **change)
+    assert code == 3, said
+    assert named in said
+    assert said.splitlines()[-1].startswith("Try: ")
 
 
-def test_another_secret_and_a_missing_database_and_a_taken_port(servers: Servers, place: Place) -> None:
+def test_another_secret_and_a_missing_database_and_a_taken_port(start: Start, place: Place) -> None:
     place.person("ann")
-    other = place.admit("serve", "--port", str(free()), env={"ADMIT_SECRET": secrets.token_urlsafe(32)})
-    assert (other.returncode, "does not open the keys" in other.stderr) == (3, True)
-    gone = place.admit("serve", "--port", str(free()), env={"ADMIT_DATABASE": "postgresql://u:p@127.0.0.1:1/x"})
-    assert gone.returncode == 4
+    code, said = start(ADMIT_SECRET=secrets.token_urlsafe(32))
+    assert (code, "does not open the keys" in said) == (3, True)
+    code, said = start(ADMIT_DATABASE="postgresql://u:p@127.0.0.1:1/x")
+    assert (code, "database is not available" in said) == (4, True)
     with socket.create_server(("127.0.0.1", 0)) as holder:
-        taken = place.admit("serve", "--port", str(holder.getsockname()[1]))
-    assert (taken.returncode, "cannot be listened on" in taken.stderr) == (3, True)
+        code, said = start("--port", str(holder.getsockname()[1]))
+    assert (code, "cannot be listened on" in said) == (3, True)
 
 
 def test_an_application_of_ones_own(servers: Servers, place: Place) -> None:
@@ -193,6 +213,21 @@ def test_an_application_of_ones_own(servers: Servers, place: Place) -> None:
     server = place.serve(servers, "--app", "mine:app")
     assert httpx.get(f"{server.url}/who", headers=sign_in(server, "ann")).json() == ann
     assert server.terminate() == 0
+
+
+def test_the_log_is_followed_while_others_write(place: Place) -> None:
+    place.person("ann")
+    command = [str(BIN / "admit"), "audit", "follow", "--type", "account.", "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=place.folder,
+        env={"PATH": "/usr/bin:/bin", **place.env},
+    ) as following:  # fmt: skip
+        assert following.stdout is not None
+        assert following.stderr is not None
+        assert following.stderr.readline().startswith("Following")
+        bob = place.person("bob")
+        assert json.loads(following.stdout.readline())["subject"] == bob
+        assert end(following, signal.SIGINT) == 130
 
 
 def free() -> int:

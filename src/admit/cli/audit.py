@@ -83,6 +83,7 @@ def follow(type_: Type = None, subject: Subject = None, reason: Reason = None, a
 
     async def work(rooms: Rooms) -> None:
         cursor = (await news(rooms.kit.work, None, where)).cursor
+        print("Following the log; Ctrl-C ends.", file=sys.stderr, flush=True)
         while True:
             found = await _news(rooms, cursor, where)
             if found is not None:

@@ -40,9 +40,10 @@ def run(listen: Listen, target: str | None = None) -> int:
         raise SettingsError("This is reachable from outside, and does not start with:\n  " + "\n  ".join(unsafe))
     _fits(settings, listen)
     settings = _issuer(settings, listen)
-    logs.configure()
     if target is None:
         asyncio.run(_rehearse(settings))
+    logs.configure()
+    if target is None:
         _share(settings, listen)
         # imported once here and shared by the workers, which are forked
         import_module(SERVER.partition(":")[0])
