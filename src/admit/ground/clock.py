@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 SECOND = 1_000_000
+# CLOCK_MONOTONIC stops in suspend; a lease must not outlive a night with the lid closed
+_STEADY: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
@@ -36,8 +38,7 @@ class SystemClock:
         return time.time_ns() // 1000 + self.offset
 
     def monotonic(self) -> float:
-        # CLOCK_MONOTONIC stops in suspend; a lease must not outlive a night with the lid closed
-        return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+        return time.clock_gettime(_STEADY)
 
 
 def micros(delta: timedelta) -> int:

@@ -99,10 +99,20 @@ class Facts:
     binding: bytes = b""
     cnf: Mapping[str, str] | None = None
     limit: tuple[int, int] | None = None
+    _explicit: Principal | None = field(default=None, init=False, repr=False, compare=False)
+    _ambient: Principal | None = field(default=None, init=False, repr=False, compare=False)
 
     def principal(self, *, ambient: bool) -> Principal:
-        """The Principal for one request; only the resolver calls this, after the per-request checks."""
-        return Principal(
-            self.subject, self.credential, self.scopes, "default", self.client, self.actor, self.org,
-            self.resource, self.methods, ambient, self.claims,
-        )  # fmt: skip
+        """The Principal for one request; only the gate calls this, after the per-request checks.
+
+        It says nothing that these facts do not say, and cannot be changed, so it is made once: eleven frozen fields
+        take longer than the checks.
+        """
+        made = self._ambient if ambient else self._explicit
+        if made is None:
+            made = Principal(
+                self.subject, self.credential, self.scopes, "default", self.client, self.actor, self.org,
+                self.resource, self.methods, ambient, self.claims,
+            )  # fmt: skip
+            object.__setattr__(self, "_ambient" if ambient else "_explicit", made)
+        return made

@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 from admit.ground.clock import micros
 
 LONGEST = timedelta(days=366)
+_NONE = timedelta(0)
 _UNITS = {"s": "second", "m": "minute", "min": "minute", "h": "hour", "d": "day"}
 _LENGTHS = {
     "second": timedelta(seconds=1),
@@ -27,7 +28,8 @@ class Limit:
     """At most `max` hits at once, given back one by one over `per`: "5 a minute" is 5, then one every 12 seconds.
 
     `name` tells the limit from others in the RateLimit headers. `interval` is the time until one hit is given back, in
-    microseconds, rounded up so that no rounding allows a hit too many; `mark` is what stores know the limit by.
+    microseconds, rounded up so that no rounding allows a hit too many; `mark` is what stores know the limit by, and
+    `policy` what the RateLimit-Policy field says of it.
     Raises `ValueError` for what cannot be counted.
     """
 
@@ -37,6 +39,7 @@ class Limit:
     # worked out once: a hit from memory asks for them several times
     interval: int = field(init=False, repr=False, compare=False)
     mark: str = field(init=False, repr=False, compare=False)
+    policy: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.max < 1:
@@ -49,6 +52,8 @@ class Limit:
             raise ValueError("a limit's name has 1 to 64 letters, digits, spaces or ._:/-")
         object.__setattr__(self, "interval", -(-micros(self.per) // self.max))
         object.__setattr__(self, "mark", f"{self.max}/{micros(self.per)}")
+        # whole seconds, rounded up: a client that obeys must not come a moment too early
+        object.__setattr__(self, "policy", f'"{self.name}";q={self.max};w={-(-self.per // timedelta(seconds=1))}')
 
     @classmethod
     def parse(cls, text: str, *, name: str = "route") -> Self:
@@ -65,6 +70,8 @@ class Limit:
 
     def cost(self, hits: int) -> int:
         """What `hits` hits weigh, in microseconds. Raises `ValueError` outside 1 to `max`."""
+        if hits == 1:
+            return self.interval
         if not 1 <= hits <= self.max:
             raise ValueError(f"one hit of this limit costs between 1 and {self.max}, not {hits}")
         return self.interval * hits
@@ -90,13 +97,15 @@ def outcome(limit: Limit, now: int, tat: int, refused_cost: int = 0) -> Hit:
     `refused_cost` (microseconds) is what the hit would have cost, 0 when it was allowed and `tat` holds it already.
     """
     debt = max(0, tat - now)
+    if not refused_cost:
+        return Hit(True, limit, max(0, limit.window - debt) // limit.interval, timedelta(0, 0, debt), _NONE)
     return Hit(
-        allowed=refused_cost == 0,
+        allowed=False,
         limit=limit,
         remaining=max(0, limit.window - debt) // limit.interval,
         reset_after=timedelta(microseconds=debt),
         # at least a microsecond: a bucket that drained between refusal and answer must not read as "allowed"
-        retry_after=timedelta(microseconds=max(1, debt + refused_cost - limit.window) if refused_cost else 0),
+        retry_after=timedelta(microseconds=max(1, debt + refused_cost - limit.window)),
     )
 
 

@@ -59,6 +59,15 @@ def read(headers: Sequence[Header], name: str) -> str | None:
     return found[len(wanted) :].decode("latin-1") or None if found is not None else None
 
 
+def only(value: bytes, wanted: bytes) -> bytes | None:
+    """What follows `wanted` (`name=`) in a Cookie header where it stands once; None otherwise: `read` looks closely."""
+    at = value.find(wanted)
+    if at < 0 or value.find(wanted, at + 1) >= 0 or (at and not value[:at].rstrip().endswith(b";")):
+        return None
+    end = value.find(b";", at)
+    return (value[at + len(wanted) :] if end < 0 else value[at + len(wanted) : end]) or None
+
+
 def present(scope: Scope, name: str) -> bool:
     """Whether the browser sent a cookie of that name at all."""
     wanted = name.encode("latin-1") + b"="

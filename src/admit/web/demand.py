@@ -24,19 +24,17 @@ class Demand:
 
     def check(self, caller: Principal, now: int) -> None:
         """Raises `Refusal` with what is missing; the order tells too few rights before a stale sign-in."""
-        self._check_scopes(caller)
+        held = caller.scopes
+        if self.scopes and not held.issuperset(self.scopes):
+            raise Refusal("rights.scope", fields={"scopes": [scope for scope in self.scopes if scope not in held]})
+        if self.any_of and held.isdisjoint(self.any_of):
+            raise Refusal("rights.scope", fields={"scopes": list(self.any_of)})
         if self.credentials is not None and caller.credential.kind not in self.credentials:
             raise Refusal("rights.credential_kind", private=caller.credential.kind)
-        if caller.level < self.level:
+        if self.level > 1 and caller.level < self.level:
             raise Refusal("rights.level", fields={"level": self.level})
         if self.max_age is not None:
             proved = caller.auth_time
             # a machine has no proof of presence to be fresh
             if proved is None or now - proved > micros(self.max_age):
                 raise Refusal("rights.max_age", fields={"max_age": int(self.max_age.total_seconds())})
-
-    def _check_scopes(self, caller: Principal) -> None:
-        if missing := [scope for scope in self.scopes if scope not in caller.scopes]:
-            raise Refusal("rights.scope", fields={"scopes": missing})
-        if self.any_of and caller.scopes.isdisjoint(self.any_of):
-            raise Refusal("rights.scope", fields={"scopes": list(self.any_of)})

@@ -38,8 +38,16 @@ class Door:
         context: RequestContext = found
         return context
 
+    def at_once(self, scope: Scope, demand: Demand) -> Principal | None:
+        """The caller, who meets `demand`, when everything is at hand; None: ask `principal`, which may wait."""
+        if self.gate is None or scope["type"] != "http" or self.pretended.get() is not None:
+            return None
+        return self.gate.at_once(self.context(scope), demand)
+
     async def principal(self, scope: Scope, demand: Demand) -> Principal:
         """The caller, who meets `demand`."""
+        if (caller := self.at_once(scope, demand)) is not None:
+            return caller
         pretended = self.pretended.get()
         if pretended is not None:
             demand.check(pretended, self.clock.now())

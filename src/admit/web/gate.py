@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import lru_cache
 
 from admit.credentials.usage import Usage
 from admit.ground.clock import Clock, micros
@@ -30,6 +31,20 @@ class Gate:
         self.peer = peer
         self._seen = seen
         self._limit = Limit(settings.api_keys.limit, settings.api_keys.limit_per, "api-key")
+
+    def at_once(self, context: RequestContext, demand: Demand) -> Principal | None:
+        """What `principal` gives or raises, when it need not wait; None, with nothing noted and counted: ask it."""
+        now, resolved = self._clock.now(), context.resolved
+        if resolved is None:
+            resolved = self._resolver.at_once(context.scope, now)
+            if resolved is None or resolved.facts is None or not self._admit_at_once(context, resolved.facts, now):
+                return None
+            context.resolved = resolved
+        if resolved.facts is None:
+            return None
+        caller = resolved.facts.principal(ambient=resolved.ambient)
+        demand.check(caller, now)
+        return caller
 
     async def principal(self, context: RequestContext, demand: Demand) -> Principal:
         """The caller, who meets `demand`; raises `Refusal`."""
@@ -73,19 +88,28 @@ class Gate:
         return context.via(self.peer.address)
 
     async def _admit(self, context: RequestContext, facts: Facts) -> None:
+        now = self._clock.now()
+        if not self._admit_at_once(context, facts, now):
+            key, limit = self._bucket(facts)
+            self._count(context, facts, await self._blocks.reserve(key, limit), now)
+
+    def _admit_at_once(self, context: RequestContext, facts: Facts, now: int) -> bool:
+        """Notes the use and counts the hit; False, with nothing done, when the count has to be fetched first."""
         kind = facts.credential.kind
         if kind == "session":
-            self._seen.note(facts.credential_id, self._clock.now())
+            self._seen.note(facts.credential_id, now)
         elif kind == "api_key":
-            self._seen.used(facts.credential_id, self.via(context).address)
-            await self._spend(context, facts)
+            hit = self._blocks.spend(*self._bucket(facts))
+            if hit is None:
+                return False
+            self._count(context, facts, hit, now)
+        return True
 
-    async def _spend(self, context: RequestContext, facts: Facts) -> None:
-        limit = self._limit if facts.limit is None else _own(facts.limit)
-        key = f"key:{facts.credential_id.hex()}"
-        hit = self._blocks.spend(key, limit)
-        if hit is None:
-            hit = await self._blocks.reserve(key, limit)
+    def _bucket(self, facts: Facts) -> tuple[str, Limit]:
+        return f"key:{facts.credential_id.hex()}", self._limit if facts.limit is None else _own(facts.limit)
+
+    def _count(self, context: RequestContext, facts: Facts, hit: Hit, now: int) -> None:
+        self._seen.used(facts.credential_id, self.peer.address(context.scope), now)
         context.hits.append(hit)
         if not hit.allowed:
             raise limited("api_key.limited", hit)
@@ -106,6 +130,7 @@ def limited(reason: str, hit: Hit) -> Refusal:
     return Refusal(reason, detail=f"Too many requests. Try again in {wait} {unit}", retry_after=hit.retry_after)
 
 
+@lru_cache(4096)
 def _own(limit: tuple[int, int]) -> Limit:
     hits, per = limit
     return Limit(hits, timedelta(microseconds=per), "api-key")

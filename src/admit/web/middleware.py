@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from starlette._utils import get_route_path
@@ -12,6 +12,7 @@ from admit.ground.errors import Refusal, Unavailable
 from admit.limits import headers as limit_headers
 from admit.web import problem
 from admit.web.context import RequestContext
+from admit.web.lift import lift
 from admit.web.streams import Watched
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Middleware:
         self.app = app
         self._site = site
         self._cors = cors
+        self._lifted = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -36,9 +38,9 @@ class Middleware:
         site = self._site()
         context = site.door.context(scope)
         owned = site.owns(get_route_path(scope))
-        cors = site.cors if scope["type"] == "http" and (owned or self._cors) else None
         answer = _Answer(send, site.headers if owned else (), context)
-        if cors is not None:
+        if (owned or self._cors) and scope["type"] == "http":
+            cors = site.cors
             answer.extra = [*answer.extra, *cors.headers(scope)]
             if cors.is_preflight(scope):
                 answer.extra = site.headers
@@ -47,6 +49,9 @@ class Middleware:
         try:
             if not site.is_open:
                 await site.open()
+            if not self._lifted:
+                self._lifted = True
+                lift(scope.get("app"))
             app = site.app if owned else self.app
             if scope["type"] == "websocket":
                 app = Watched(app, lambda: site.door.gate, context)
@@ -55,6 +60,9 @@ class Middleware:
             if answer.started:
                 raise
             await refuse(site, context, problem.refusal_of(error), answer)
+        finally:
+            # context and scope hold each other: left so, every request would wait for the garbage collector
+            scope.pop(site.door.key, None)
 
 
 class _Answer:
@@ -68,20 +76,21 @@ class _Answer:
         self.context = context
         self.started = False
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
+        # hands on the awaitable of `send` instead of waiting for it: one coroutine less for each message
         kind = message["type"]
         if kind in _STARTS:
             self.started = True
             context = self.context
             # a list of our own: an application may hand the same header list to several responses
-            headers = [*message.get("headers", ()), (b"x-request-id", context.request_id.encode()), *self.extra]
+            headers = [*message.get("headers", ()), context.id_header, *self.extra]
             if context.hits:
                 # Retry-After belongs to the refusal, which has it already
                 headers += [field for field in limit_headers(context.hits) if field[0] != b"retry-after"]
             message["headers"] = headers
         elif kind == "websocket.accept":
             self.started = True
-        await self.send(message)
+        return self.send(message)
 
 
 async def refuse(site: Site, context: RequestContext, refusal: Refusal, send: Send) -> None:

@@ -57,6 +57,12 @@ class Peer:
         """Whether a credential may be accepted on this connection (https outside loopback)."""
         return not self._needs_https or self.scheme(scope) == "https"
 
+    def may_carry(self, scope: Scope, host: bytes | None) -> bool:
+        """`secure_enough` and `knows_host` for a request with one Host header."""
+        if self._needs_https and self.scheme(scope) != "https":
+            return False
+        return (host is not None and self._serves(host)) or self.knows_host(scope)
+
     def knows_host(self, scope: Scope) -> bool:
         """Whether the Host header names the issuer, a further configured host, or loopback."""
         values = [value for name, value in scope["headers"] if name == b"host"]
