@@ -280,6 +280,10 @@ def test_settings_and_stores_that_are_not_there(cli: Cli) -> None:
     assert (wrong.code, wrong.error["error"]) == (3, "settings")
     assert "isuer" in wrong.error["detail"]
     Path("admit.toml").unlink()
+    os.environ["ADMIT_RIGHTS"] = "{unreadable hunter2"
+    unreadable = cli("users", "list")
+    assert (unreadable.code, "hunter2" in unreadable.err) == (3, False)
+    del os.environ["ADMIT_RIGHTS"]
     os.environ["ADMIT_DATABASE"] = "postgresql://nobody:hunter2@127.0.0.1:1/none"
     down = cli("users", "list", "--json")
     assert (down.code, down.error["error"]) == (4, "unavailable")

@@ -20,6 +20,8 @@ from tests.parts.processes import end
 from tests.parts.servers import BIN, Server, Servers
 
 PASSWORD = "Correct Horse 1 Battery!"
+#: a new connection for each request, so that every worker gets its share
+WEB = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=30)
 
 
 class Place:
@@ -61,8 +63,9 @@ def place(tmp_path: Path) -> Place:
 
 
 def sign_in(server: Server, name: str) -> dict[str, str]:
-    answer = httpx.post(f"{server.url}/auth/login", json={"identifier": name, "password": PASSWORD})
+    answer = WEB.post(f"{server.url}/auth/login", json={"identifier": name, "password": PASSWORD})
     assert answer.status_code == 200, answer.text
+    WEB.cookies.clear()
     return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
@@ -76,18 +79,16 @@ def test_what_the_command_line_ends_is_dead_at_the_next_request_on_every_worker(
     )
     for credential in (bearer, {"X-API-Key": key["key"]}):
         for _ in range(8):  # fresh connections: both workers have it in their cache
-            assert httpx.get(f"{server.url}/auth/me", headers=credential).status_code == 200
+            assert WEB.get(f"{server.url}/auth/me", headers=credential).status_code == 200
     assert place.admit("users", "disable", "ann").returncode == 0
     for _ in range(8):
-        assert httpx.get(f"{server.url}/auth/me", headers=bearer).json()["code"] == "token_invalid"
-        assert (
-            httpx.get(f"{server.url}/auth/me", headers={"X-API-Key": key["key"]}).json()["code"] == "api_key_disabled"
-        )
-    metrics = numbers(httpx.get(f"{server.url}/metrics").text)
+        assert WEB.get(f"{server.url}/auth/me", headers=bearer).json()["code"] == "token_invalid"
+        assert WEB.get(f"{server.url}/auth/me", headers={"X-API-Key": key["key"]}).json()["code"] == "api_key_disabled"
+    metrics = numbers(WEB.get(f"{server.url}/metrics").text)
     # whichever worker was asked, it answers for both
     assert metrics['admit_requests_total{status="401"}'] == 16
     assert metrics['admit_logins_total{outcome="success"}'] == 1
-    refused = httpx.get(f"{server.url}/auth/me", headers=bearer)
+    refused = WEB.get(f"{server.url}/auth/me", headers=bearer)
     assert server.terminate() == 0
     explained = place.admit("audit", "explain", refused.json()["request_id"], "--json")
     assert json.loads(explained.stdout)["reason"] == "access.subject_disabled"
@@ -100,7 +101,7 @@ def numbers(text: str) -> dict[str, float]:
 
 def test_request_ids_differ_between_workers(servers: Servers, place: Place) -> None:
     server = place.serve(servers, "--workers", "2")
-    seen = [httpx.get(f"{server.url}/nothing").headers["x-request-id"] for _ in range(24)]
+    seen = [WEB.get(f"{server.url}/nothing").headers["x-request-id"] for _ in range(24)]
     assert len(set(seen)) == len(seen)
 
 
@@ -109,8 +110,8 @@ def test_a_graceful_stop_writes_what_was_noted_and_lets_go(servers: Servers, pla
     server = place.serve(servers)
     key = json.loads(place.admit("api-keys", "create", "--owner", "ann", "--name", "n", "--json").stdout)
     for _ in range(5):
-        assert httpx.get(f"{server.url}/auth/me", headers={"X-API-Key": key["key"]}).status_code == 200
-    refused = httpx.get(f"{server.url}/auth/me")
+        assert WEB.get(f"{server.url}/auth/me", headers={"X-API-Key": key["key"]}).status_code == 200
+    refused = WEB.get(f"{server.url}/auth/me")
     assert server.terminate() == 0
     listed = json.loads(place.admit("api-keys", "list", "--json").stdout)["api_keys"]
     assert (listed[0]["uses"], listed[0]["last_address"]) == (5, "127.0.0.1")
@@ -134,12 +135,12 @@ def test_a_request_in_hand_is_answered_before_the_stop(servers: Servers, place: 
 
     def login() -> None:
         body = {"identifier": "ann", "password": PASSWORD}
-        answers.append(httpx.post(f"{server.url}/auth/login", json=body, timeout=30).status_code)
+        answers.append(WEB.post(f"{server.url}/auth/login", json=body).status_code)
 
     busy = [threading.Thread(target=login) for _ in range(3)]
     for one in busy:
         one.start()
-    while numbers(httpx.get(f"{server.url}/metrics").text)["admit_hash_queue"] == 0 and not answers:
+    while numbers(WEB.get(f"{server.url}/metrics").text)["admit_hash_queue"] == 0 and not answers:
         pass
     assert server.terminate(seconds=30) == 0
     for one in busy:
@@ -211,7 +212,7 @@ def test_an_application_of_ones_own(servers: Servers, place: Place) -> None:
     )
     ann = place.person("ann")
     server = place.serve(servers, "--app", "mine:app")
-    assert httpx.get(f"{server.url}/who", headers=sign_in(server, "ann")).json() == ann
+    assert WEB.get(f"{server.url}/who", headers=sign_in(server, "ann")).json() == ann
     assert server.terminate() == 0
 
 
