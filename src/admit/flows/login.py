@@ -19,6 +19,7 @@ from admit.ground.errors import Refusal, Refused
 from admit.ground.events import Event, Via
 from admit.ground.ids import show
 from admit.ground.kit import Kit
+from admit.ground.logs import mask
 from admit.ground.principal import Method
 from admit.ground.work import Tx
 from admit.people import devices, identifiers
@@ -163,4 +164,5 @@ def _failed(typed: str, reason: str, user: bytes | None, via: Via) -> Event:
 
 def _short(typed: str) -> str:
     """What was typed, for the log: no longer than an address, and nothing that a terminal or PostgreSQL chokes on."""
-    return "".join(ch if ch.isprintable() else "�" for ch in typed[: identifiers.ADDRESS_LENGTH])
+    # a token or key pasted into the wrong field is not for the log either
+    return "".join(ch if ch.isprintable() else "�" for ch in mask(typed)[: identifiers.ADDRESS_LENGTH])

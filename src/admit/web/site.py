@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from admit.ground.errors import Refusal, Unavailable
 from admit.ground.events import Event
-from admit.ground.logs import logger
+from admit.ground.logs import logger, mask
 from admit.settings import Settings
 from admit.web import problem
 from admit.web.context import RequestContext
@@ -71,7 +71,8 @@ class Site:
         scope, gate = context.scope, self.door.gate
         via = gate.via(context) if gate is not None else None
         facts = context.resolved.facts if context.resolved is not None else None
-        method, path = scope.get("method", "WEBSOCKET"), scope["path"][:200]
+        # masked before it is cut: half a key in the log is too much, and some do put keys into paths
+        method, path = scope.get("method", "WEBSOCKET"), mask(scope["path"])[:200]
         log.info(
             "refused", request_id=context.request_id, reason=refusal.reason, code=refusal.code, method=method,
             path=path, private=refusal.private or None,
