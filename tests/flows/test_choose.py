@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 import sys
+import zipfile
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
@@ -20,7 +21,7 @@ from admit.cli.choose.strategies import CLIENTS, STRATEGIES, Client, Name, choos
 from admit.cli.failure import Failure
 from admit.cli.verbs import run
 from tests.parts.ports import free_port
-from tests.parts.servers import BIN, Server, Servers
+from tests.parts.servers import BIN, ROOT, Server, Servers
 
 PERSON = {"username": "alice", "password": "Correct Horse 1 Battery!"}
 #: strategy -> a client that is told to take it
@@ -130,6 +131,15 @@ def test_a_project_is_complete_and_names_no_package_index(strategy: Name, tmp_pa
     )
     assert done.returncode == 0, done.stdout
     assert (files("admit.cli.choose") / "templates" / strategy / "app.py.tmpl").is_file()
+
+
+def test_the_templates_travel_in_the_wheel(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"admit/cli/choose/templates/{name}/{file}.tmpl" for name in TAKES for file in FILES} <= inside
 
 
 @pytest.mark.parametrize("strategy", TAKES)

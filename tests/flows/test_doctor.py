@@ -269,6 +269,11 @@ async def test_a_sound_set_up_passes_every_line(tmp_path: Path) -> None:
     assert {one.setting for one in report.weakenings} == {"issuer", "passwords.policy"}
 
 
+async def test_a_sound_set_up_on_postgresql_passes_too(tmp_path: Path, pg_empty: str) -> None:
+    report = await report_on(tmp_path, database=pg_empty)
+    assert [(check.row, check.status, check.why) for check in report.checks] == [(one.row, "pass", ()) for one in LINES]
+
+
 async def test_behind_tls_every_line_passes_too(tmp_path: Path) -> None:
     report = await report_on(tmp_path, **BEHIND_TLS)
     assert [(check.row, check.status, check.why) for check in report.checks] == [(one.row, "pass", ()) for one in LINES]
