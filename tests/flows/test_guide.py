@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import httpx2
@@ -347,3 +348,32 @@ async def test_bcrypt_by_name_keeps_what_the_guide_wants_kept() -> None:
         assert (await client.post("/login", json=ALICE)).status_code == 200
         again = await client.post("/register", json=ALICE)
         assert problem(again)[:2] == (409, "username_taken")
+
+
+# -- the guide's names -------------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[2]
+ROUTES = (
+    "/register", "/login", "/refresh", "/logout", "/protected", "/api/data", "/api-keys/{key_id}", "/posts/{post_id}",
+    "/sensitive-action",
+)  # fmt: skip
+WORDS = (
+    "verify_token", "verify_api_key", "verify_session", "verify_csrf", "get_current_user", "require_scopes",
+    "rate_limit",
+)  # fmt: skip
+
+
+def test_the_guides_routes_and_words_are_found_again() -> None:
+    samples = "".join(path.read_text("utf-8") for path in (ROOT / "examples" / "guide").glob("*.py"))
+    assert not [route for route in ROUTES if f'("{route}"' not in samples]
+    assert not [word for word in WORDS if f"{word} = " not in samples and f"def {word}(" not in samples]
+
+
+def test_the_table_says_what_became_of_each() -> None:
+    page = (ROOT / "docs" / "guide.md").read_text("utf-8")
+    table = "\n".join(line for line in page.splitlines() if line.startswith("|"))
+    # signing in with another provider comes later, and the table says so
+    later = ("/login/google", "/auth/google")
+    named = [*(route for route in ROUTES if route != "/posts/{post_id}"), *WORDS, *later]
+    assert not [name for name in named if name not in table]
+    assert next(line for line in table.splitlines() if "/auth/google" in line).count("not in this release") == 1

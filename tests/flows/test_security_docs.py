@@ -139,6 +139,23 @@ async def test_guessing_is_slowed_and_the_owner_still_comes_in(application: Appl
     assert (await home.post("/auth/login", json=right)).status_code == 200
 
 
+# -- passwords ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.proof("ASVS-6.1.2", "ASVS-6.2.11")
+@pytest.mark.parametrize(("words", "status"), [(("acme",), 422), ((), 202)])
+async def test_the_documented_list_of_words_is_used(words: tuple[str, ...], status: int) -> None:
+    assert "`passwords.context_words`" in (FOLDER.parent / "passwords.md").read_text("utf-8")
+    auth = Admit(database="sqlite://", passwords={"hash": "cheap", "context_words": words}, clock=ManualClock())
+    app = FastAPI(lifespan=auth.lifespan)
+    auth.mount(app)
+    async with LifespanManager(cast("Any", app)):
+        body = {"username": "alice", "password": "Acme-acme-2026!"}
+        answer = await Application(auth, app).caller().post("/auth/register", json=body)
+    assert answer.status_code == status
+    assert (answer.json().get("code") == "password_context") == (status == 422)
+
+
 # -- ways to sign in ---------------------------------------------------------------------------------------------------
 
 
