@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from admit import Admit, Principal
 from admit.demo.posts import Posts
+from admit.serve.docs import add_docs
 
 PostId = Annotated[int, Path(ge=1, lt=2**63)]
 
@@ -27,7 +28,8 @@ class Post(BaseModel):
 
 def create(auth: Admit, posts: Posts) -> FastAPI:
     """The posts API behind `auth`."""
-    app = FastAPI(title="Posts", version="1", lifespan=auth.lifespan)
+    app = FastAPI(title="Posts", version="1", lifespan=auth.lifespan, docs_url=None, redoc_url=None)
+    add_docs(app)
     auth.mount(app)
     _posts(app, auth, posts)
     _limited(app, auth)

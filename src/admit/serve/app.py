@@ -13,6 +13,7 @@ from admit.auth import Admit
 from admit.ground.errors import Refusal, Unavailable
 from admit.ground.logs import logger
 from admit.jobs import Loop
+from admit.serve.docs import add_docs
 from admit.serve.metrics import Metrics
 from admit.serve.operations import Operations
 from admit.settings import Settings, load
@@ -28,8 +29,12 @@ def create_app(settings: Settings | None = None, auth: Admit | None = None) -> F
     settings = settings or (auth.settings if auth is not None else load())
     auth = auth or Admit(settings)
     metrics = Metrics()
-    docs = {"docs_url": "/docs", "openapi_url": "/openapi.json"} if settings.debug_docs else _CLOSED
-    app = FastAPI(title="Admit", redoc_url=None, lifespan=_lifespan(auth, metrics), redirect_slashes=False, **docs)
+    app = FastAPI(
+        title="Admit", docs_url=None, redoc_url=None, openapi_url="/openapi.json" if settings.debug_docs else None,
+        lifespan=_lifespan(auth, metrics), redirect_slashes=False,
+    )  # fmt: skip
+    if settings.debug_docs:
+        add_docs(app)
     app.add_exception_handler(HTTPException, _refuse)
     auth.mount(app)
     app.add_middleware(Operations, auth=auth, metrics=metrics)
@@ -39,9 +44,6 @@ def create_app(settings: Settings | None = None, auth: Admit | None = None) -> F
 def create() -> FastAPI:
     """For the workers: the server from the environment."""
     return create_app(load())
-
-
-_CLOSED: dict[str, None] = {"docs_url": None, "openapi_url": None}
 
 
 def _lifespan(auth: Admit, metrics: Metrics) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
