@@ -256,3 +256,43 @@ async def test_methods_that_nobody_needs_are_refused(house: Stand) -> None:
         assert answer.headers["allow"] == "POST"  # RFC 9110 section 15.5.6
     for name in ("X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"):
         assert (await client.get("/auth/login", headers={name: "POST"})).status_code == 405
+
+
+# -- caches --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.nginx
+@pytest.mark.proof("ASVS-14.2.2", "ASVS-14.3.2")
+async def test_a_shared_cache_keeps_nothing_of_anybody(
+    admit: Callable[..., Admit], clock: ManualClock, nginx: Callable[..., Nginx]
+) -> None:
+    """CVE-2025-48947: a cache in front handed one person's cookie to the next."""
+    front, application = free_port(), free_port()
+    nginx(
+        "proxy_cache_path cache keys_zone=all:1m;"
+        f"server {{ listen 127.0.0.1:{front}; location / {{ proxy_pass http://127.0.0.1:{application};"
+        "proxy_set_header Host $http_host; proxy_cache all; proxy_cache_valid any 10m; proxy_cache_methods GET HEAD POST;"
+        "proxy_cache_key $request_method$request_uri; add_header X-Cache $upstream_cache_status; } }",
+        front,
+    )
+    auth = admit(issuer=f"http://127.0.0.1:{front}", trusted_proxies=("127.0.0.1",))
+    async with behind_proxy("fastapi", auth, clock, application) as stand:
+        await stand.person()
+        victim = await stand.signed_in(deliver="session")
+        tokens = await stand.signed_in()
+        await stand.keyed(tokens)
+        for path in ("me", "sessions", "csrf", "verify", "api-keys", "service-accounts"):
+            for caller in (victim, tokens):
+                answer = await caller.get(f"/auth/{path}", headers={"X-Original-Method": "GET"})
+                if (path, caller) == ("csrf", tokens):
+                    continue  # a bearer has none
+                assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+                assert answer.headers["x-cache"] == "MISS"
+            assert (await stand.caller().get(f"/auth/{path}")).status_code == 401
+        for deliver in ("tokens", "session"):
+            bodies = [(await login(stand.caller(), deliver=deliver)) for _ in range(2)]
+            assert {answer.headers["x-cache"] for answer in bodies} == {"MISS"}
+            assert bodies[0].text != bodies[1].text
+        # what everybody may see is kept
+        keys = [await stand.caller().get("/.well-known/jwks.json") for _ in range(2)]
+        assert [answer.headers["x-cache"] for answer in keys] == ["MISS", "HIT"]

@@ -76,6 +76,7 @@ async def _use_and_end(stand: Stand, client: httpx2.AsyncClient, deliver: str, b
     copies = dict(client.cookies.items())
     answer = await client.post("/auth/logout")
     assert answer.status_code == 204, answer.text
+    assert answer.headers["cache-control"] == "no-store"
     gone = set_cookies(answer)
     assert {name.removeprefix("admit-") for name in gone} == {"session", "access", "refresh"}
     assert all((cookie["value"], cookie["max-age"]) == ("", "0") for cookie in gone.values())

@@ -61,6 +61,7 @@ class Answers:
         """Headers that remove every cookie of a sign-in; the device stays known."""
         cookies = self.cookies
         return [
+            NO_STORE,
             cookies.clear(cookies.session),
             cookies.clear(cookies.access),
             cookies.clear(cookies.refresh, path=self._refresh_path),
