@@ -72,7 +72,9 @@ class Live:
     async def _keep(self, kind: Kind, key: bytes, text: str) -> Facts:
         read_at, generation = self._kit.clock.now(), self.feed.generation
         facts = await self._read[kind](text)
-        self.cache.put(key, facts, read_at, generation)
+        # what is void already is not kept: the next request reads again, as long as that takes
+        if self.feed.holds(facts.ties):
+            self.cache.put(key, facts, read_at, generation)
         return facts
 
     def _land(self, key: bytes, task: asyncio.Task[Facts]) -> None:
