@@ -409,6 +409,7 @@ async def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str], monk
         assert await asyncio.to_thread(run, ["doctor"]) == 1
         out = capsys.readouterr().out
         assert "P3\tfail\tcritical" in out
+        assert "weaker\tpasswords.policy\tclassic" in out
         assert "Correct Horse" not in out
     assert await asyncio.to_thread(run, ["doctor", "--url", f"http://127.0.0.1:{free_port()}", "--json"]) == 4
     assert json.loads(capsys.readouterr().err)["error"] == "unavailable"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -19,10 +18,12 @@ from admit.ground.ids import read, show
 from admit.ground.work import Tx
 from admit.people.account import NewAccount, Taken
 from admit.people.identifiers import Identifier, parse
+from admit.people.identifiers import read as read_identifier
 from admit.rooms import Rooms
 from admit.serve.checklist import Weakening, config_files, unsafe, weakenings
 from admit.settings import Settings
 from admit.stores.sql import survey
+from admit.stores.sql.accounts import owner_of
 
 #: how long the server's detectors may take to look at what the visit left; they come by every second
 PATIENCE = timedelta(seconds=5)
@@ -159,14 +160,6 @@ def _read(tx: Tx, began: int, seen: Seen | None, patient: Patient | None) -> Kep
 
 
 def _subject(tx: Tx, patient: Patient) -> str | None:
-    from admit.people import identifiers
-    from admit.stores.sql.accounts import owner_of
-
-    name = identifiers.read(patient.identifier)
+    name = read_identifier(patient.identifier)
     user = None if name is None else owner_of(tx, name.kind, name.value)
     return None if user is None else show("usr", user)
-
-
-def problems(found: Sequence[Check]) -> list[Check]:
-    """The lines that do not hold."""
-    return [check for check in found if check.status == "fail"]

@@ -20,6 +20,8 @@ def tell(report: Report) -> None:
     if not sys.stdout.isatty():
         for check in report.checks:
             print("\t".join((check.row, check.status, check.risk, check.title, " ".join(check.why), check.mend)))
+        for one in report.weakenings:
+            print(f"weaker\t{one.setting}\t{one.value}\t{one.meaning}")
         return
     console = Console()
     for group in dict.fromkeys(check.group for check in report.checks):
