@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from admit.credentials.live.feed import LEASE, REMEMBER
+from admit.credentials.live.feed import LEASE
 from admit.credentials.live.hint import SharedHint
 from admit.credentials.live.live import _MARK
+from admit.credentials.live.voids import REMEMBER
 from admit.ground.errors import Refusal, Unavailable
 from admit.ground.events import Via
 from admit.ground.principal import Facts, Tie
