@@ -110,6 +110,7 @@ def build(settings: Settings, own: Own, database: Database) -> Rooms:
     cleaning = Cleaning(kit, settings, tickets, api_keys)
     limits = open_limits(settings, database, own.clock)
     feed = Feed(kit, database, _hint(settings, own))
+    feed.follow(RING, signing_keys.reload)
     truth = Truth(kit, settings, rights, signing_keys, api_keys)
     live = Live(kit, feed, truth, caching=settings.tokens.cache)
     observed = Observed(kit)
@@ -124,7 +125,8 @@ def build(settings: Settings, own: Own, database: Database) -> Rooms:
     return Rooms(
         kit=kit, settings=settings, database=database, rights=rights, accounts=accounts, pool=pool, limits=limits,
         blocks=Blocks(limits, own.clock), signing_keys=signing_keys, delivery=delivery,
-        refresh=Refresh(kit, settings, rights, mint), api_keys=api_keys, usage=Usage(database, own.clock, dormant=settings.api_keys.dormant_after),
+        refresh=Refresh(kit, settings, rights, mint), api_keys=api_keys,
+        usage=Usage(database, own.clock, dormant=settings.api_keys.dormant_after),
         seen=Seen(database, settings.sessions.idle), tickets=tickets, live=live, observed=observed,
         jobs=Runner(kit, {"mail": mail}),
         steps=Steps(kit, steps(kit, signing_keys, sealing.step, cleaning.step, Handlers(kit, own.handlers)), _holder()),
@@ -148,7 +150,6 @@ async def open_rooms(rooms: Rooms, *, background: bool = True) -> None:
     """
     await rooms.database.migrate()
     await rooms.signing_keys.prepare()
-    rooms.live.feed.follow(RING, rooms.signing_keys.reload)
     await rooms.live.feed.freshen()
     if background:
         rooms.jobs.ensure()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from admit.credentials.live.feed import Feed
+from admit.credentials.live.voids import Voids
 from admit.ground.clock import SECOND, Clock
 from admit.ground.principal import Facts
 
@@ -29,7 +29,7 @@ class Verified:
 class Cache:
     """digest -> Verified. Filled only after a full verification."""
 
-    def __init__(self, clock: Clock, feed: Feed, size: int = LARGEST) -> None:
+    def __init__(self, clock: Clock, feed: Voids, size: int = LARGEST) -> None:
         self._clock = clock
         self._feed = feed
         self._size = size
@@ -44,7 +44,7 @@ class Cache:
         return hashlib.sha256(kind + text.encode("utf-8", "surrogatepass")).digest()
 
     def get(self, key: bytes, now: int) -> Facts | None:
-        """Facts that hold `now`, or None. The caller has seen to it that the feed is fresh, and counts what it misses."""
+        """Facts that hold `now`, or None. The caller sees to it that the feed is fresh, and counts what it misses."""
         entry = self._kept.get(key)
         if entry is None:
             return None

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from admit.credentials.live.hint import Hint
-from admit.ground.clock import SystemClock
+from admit.credentials.live.voids import Voids
+from admit.ground.clock import Clock, SystemClock
 from admit.ground.errors import Unavailable
 from admit.ground.kit import Kit
 from admit.ground.principal import Tie
@@ -26,15 +27,6 @@ from admit.stores.sql.feed import Poll
 EVERY = 0.5  # seconds between polls
 LEASE = 1.5  # seconds from the begin of a good poll
 PATIENCE = 1.0  # seconds a request waits for the poll in flight
-REMEMBER = 360.0  # seconds that voids stay in memory; longer than any facts may be cached
-
-
-class Known(NamedTuple):
-    """What is known of a tie: below `version` it is void, as heard at `at` (monotonic) in that generation."""
-
-    version: int
-    at: float
-    generation: int
 
 
 class Follower:
@@ -46,44 +38,38 @@ class Follower:
         self.seen: int | None = None
 
 
-class Feed:
-    """Applies voids, polls for those of other processes, holds the lease."""
+class Outside(Protocol):
+    """What a lease takes from the kit."""
 
-    def __init__(self, kit: Kit, database: Database, hint: Hint) -> None:
-        self._kit = kit
-        self._database = database
-        self._hint = hint
-        self.generation = 0
-        self.floor = 0  # what was compared in an earlier generation than this can not be compared any more
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def random(self) -> Callable[[int], bytes]: ...
+
+
+class Lease(Voids, ABC):
+    """Until when what is known may be trusted: renewed by one poll at a time, whoever waits for it."""
+
+    def __init__(self, kit: Outside, *, part: str, lease: float = LEASE) -> None:
+        super().__init__(kit.clock)
+        self._random = kit.random
+        self._part = part  # what is down when a poll fails
+        self._lease = lease
         self.fresh_until = 0.0
-        self._versions: dict[Tie, Known] = {}
-        self._connection = 0
-        self._followers: list[Follower] = []
-        self._identity: str | None = None
-        self._horizon = 0
-        self._changes: int | None = None
-        self._hint_polled = -1
-        self._lock = threading.Lock()
         self._poll: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._beat: asyncio.Task[None] | None = None
-        self._watchers: dict[Tie, set[Callable[[], None]]] = {}
-        self._empty: list[Callable[[], None]] = []
-        database.on_commit(self._committed)
 
-    # -- asked on every request ------------------------------------------------------------------------------------
+    @abstractmethod
+    async def poll(self) -> None:
+        """One poll: everything committed before it began is applied when it returns. Raises `Unavailable`."""
 
     def is_fresh(self) -> bool:
-        """Whether what this process knows may still be served; 0.2 us."""
-        return self._kit.clock.monotonic() < self.fresh_until and self._hint.read() == self._hint_polled
-
-    def holds(self, ties: Sequence[tuple[Tie, int]]) -> bool:
-        """Whether none of `ties` has moved past the version that came with it."""
-        versions = self._versions
-        return all((moved := versions.get(tie)) is None or moved.version <= version for tie, version in ties)
+        """Whether what this process knows may still be served."""
+        return self._clock.monotonic() < self.fresh_until
 
     async def freshen(self) -> None:
-        """Returns once the lease holds; raises `Unavailable` when the store cannot be asked in time.
+        """Returns once the lease holds; raises `Unavailable` when nobody can be asked in time.
 
         Every waiting request shares the ONE poll in flight: a query each would turn a slow database into a dead one.
         """
@@ -93,50 +79,8 @@ class Feed:
                 return
             # a poll in flight may have begun before the hint moved: then one more is needed
             await self._join_poll()
-        if self._kit.clock.monotonic() >= self.fresh_until:
-            raise Unavailable("database")
-
-    # -- what moved ------------------------------------------------------------------------------------------------
-
-    def apply(self, voids: Iterable[tuple[Tie, int]]) -> None:
-        """Takes voids in; the highest version wins, so doubled and late ones do no harm. Any thread may call."""
-        moved: list[Tie] = []
-        with self._lock:
-            at = self._kit.clock.monotonic()
-            for tie, version in voids:
-                known = self._versions.get(tie)
-                if known is None or known.version < version:
-                    self._versions[tie] = Known(version, at, self.generation + 1)
-                    moved.append(tie)
-            if moved:
-                self.generation += 1
-        self._tell(moved)
-
-    def watch(self, ties: Iterable[Tie], hear: Callable[[], None]) -> Callable[[], None]:
-        """Calls `hear` on the loop whenever one of `ties` moves; returns a function that stops it."""
-        watched = list(ties)
-        for tie in watched:
-            self._watchers.setdefault(tie, set()).add(hear)
-
-        def stop() -> None:
-            for tie in watched:
-                ears = self._watchers.get(tie, set())
-                ears.discard(hear)
-                if not ears:
-                    self._watchers.pop(tie, None)
-
-        return stop
-
-    def follow(self, tie: Tie, reread: Callable[[], Awaitable[None]]) -> None:
-        """Has `reread` done within the poll that sees `tie` move, and after each reconnection: no lease without it."""
-        # one a tie: opening again after a failure must not read twice
-        self._followers = [*(one for one in self._followers if one.tie != tie), Follower(tie, reread)]
-
-    def on_other_database(self, hear: Callable[[], None]) -> None:
-        """Calls `hear` when the store turns out to be another one than before (a restore, a failover gone wrong)."""
-        self._empty.append(hear)
-
-    # -- life ------------------------------------------------------------------------------------------------------
+        if self._clock.monotonic() >= self.fresh_until:
+            raise Unavailable(self._part)
 
     def start(self) -> None:
         """Begins to poll on the running loop. Not needed for correctness: without it requests poll by themselves."""
@@ -153,12 +97,57 @@ class Feed:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Unavailable):
                     await task
+
+    async def _join_poll(self) -> None:
+        poll = self._poll
+        if poll is None or poll.done():
+            poll = self._poll = asyncio.get_running_loop().create_task(self.poll(), name="admit-poll")
+        # not wait_for: until Python 3.12 it swallows a cancellation that meets the end of the poll, and `close` hangs
+        done, _ = await asyncio.wait([poll], timeout=PATIENCE)
+        if not done:
+            raise Unavailable(self._part)
+        poll.result()
+
+    async def _keep_polling(self) -> None:
+        while True:
+            jitter = self._random(1)[0] / 255 * 0.1
+            with contextlib.suppress(Unavailable):
+                await self._join_poll()
+            await asyncio.sleep(EVERY - jitter)
+
+
+class Feed(Lease):
+    """Applies voids, polls the store for those of other processes, holds the lease."""
+
+    def __init__(self, kit: Kit, database: Database, hint: Hint) -> None:
+        super().__init__(kit, part="database")
+        self._database = database
+        self._hint = hint
+        self._connection = 0
+        self._followers: list[Follower] = []
+        self._identity: str | None = None
+        self._horizon = 0
+        self._changes: int | None = None
+        self._hint_polled = -1
+        database.on_commit(self._committed)
+
+    def is_fresh(self) -> bool:
+        """Whether what this process knows may still be served; 0.2 us."""
+        return self._clock.monotonic() < self.fresh_until and self._hint.read() == self._hint_polled
+
+    def follow(self, tie: Tie, reread: Callable[[], Awaitable[None]]) -> None:
+        """Has `reread` done within the poll that sees `tie` move, and after each reconnection: no lease without it."""
+        # one a tie: opening again after a failure must not read twice
+        self._followers = [*(one for one in self._followers if one.tie != tie), Follower(tie, reread)]
+
+    async def close(self) -> None:
+        """Stops polling."""
+        await super().close()
         self._hint.close()
 
     async def poll(self) -> None:
         """One poll: everything committed before it began is applied when it returns. Raises `Unavailable`."""
-        clock = self._kit.clock
-        begun, hint = clock.monotonic(), self._hint.read()
+        begun, hint = self._clock.monotonic(), self._hint.read()
         try:
             changes = await self._database.changes()
             if changes is None or changes != self._changes or not self._horizon:
@@ -171,7 +160,7 @@ class Feed:
             raise
         self._changes, self._hint_polled = changes, hint
         self.fresh_until = begun + LEASE
-        self._forget(begun)
+        self.forget_old(begun)
 
     async def _read(self) -> tuple[Poll, int]:
         polled, connection = await self._ask(self._horizon)
@@ -181,7 +170,7 @@ class Feed:
         return polled, connection
 
     async def _ask(self, horizon: int) -> tuple[Poll, int]:
-        clock = self._kit.clock
+        clock = self._clock
         before = time.monotonic()
         polled, connection = await self._database.watch(lambda tx: rows.poll(tx, horizon))
         if polled.database_time is not None and isinstance(clock, SystemClock):
@@ -193,7 +182,7 @@ class Feed:
     def _take(self, polled: Poll, connection: int) -> None:
         other = polled.identity != self._identity
         if other and self._identity is not None:
-            self._forget_everything()
+            self.forget_everything()
         if other or connection != self._connection or not self._horizon:
             for follower in self._followers:
                 follower.seen = None
@@ -202,59 +191,13 @@ class Feed:
         # an empty table leaves the horizon at 0, which would mean: not read yet
         self._horizon = max(polled.horizon, 1)
 
-    def _forget_everything(self) -> None:
-        # versions of another database say nothing about the rows of this one
-        with self._lock:
-            watched = list(self._watchers)
-            self._versions = {}
-            self.generation += 1
-            self.floor = self.generation
-        for hear in self._empty:
-            hear()
-        self._tell(watched)
-
     async def _reread(self, follower: Follower) -> None:
-        known = self._versions.get(follower.tie)
-        version = 0 if known is None else known.version
+        version = self.version(follower.tie)
         if follower.seen != version:
             await follower.reread()
             follower.seen = version
-
-    async def _join_poll(self) -> None:
-        poll = self._poll
-        if poll is None or poll.done():
-            poll = self._poll = asyncio.get_running_loop().create_task(self.poll(), name="admit-poll")
-        # not wait_for: until Python 3.12 it swallows a cancellation that meets the end of the poll, and `close` hangs
-        done, _ = await asyncio.wait([poll], timeout=PATIENCE)
-        if not done:
-            raise Unavailable("database")
-        poll.result()
-
-    async def _keep_polling(self) -> None:
-        while True:
-            jitter = self._kit.random(1)[0] / 255 * 0.1
-            with contextlib.suppress(Unavailable):
-                await self._join_poll()
-            await asyncio.sleep(EVERY - jitter)
 
     def _committed(self, voids: Sequence[tuple[Tie, int]]) -> None:
         # after the commit and before the answer: dead at once in this process, and a hint to the others on this host
         self.apply(voids)
         self._hint.bump()
-
-    def _tell(self, moved: Iterable[Tie]) -> None:
-        loop = self._loop
-        if loop is None or loop.is_closed() or not self._watchers:
-            return
-        for tie in moved:
-            for hear in list(self._watchers.get(tie, ())):
-                loop.call_soon_threadsafe(hear)
-
-    def _forget(self, now: float) -> None:
-        if len(self._versions) < 1000:
-            return
-        with self._lock:
-            old = {tie: known for tie, known in self._versions.items() if known.at + REMEMBER <= now}
-            # the wall clock bounds how long facts are kept; were it set back, they could outlive what is forgotten here
-            self.floor = max([self.floor, *(known.generation for known in old.values())])
-            self._versions = {tie: known for tie, known in self._versions.items() if tie not in old}

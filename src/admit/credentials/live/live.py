@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
-from typing import Literal
+from typing import Literal, Protocol
 
 from admit.credentials.live.cache import Cache
-from admit.credentials.live.feed import Feed
-from admit.credentials.live.truth import Truth
-from admit.ground.kit import Kit
+from admit.credentials.live.feed import Lease, Outside
 from admit.ground.principal import Facts
 
 Kind = Literal["session", "access_token", "api_key"]
@@ -18,11 +16,24 @@ SESSION, ACCESS_TOKEN, API_KEY = b"s", b"a", b"k"
 _MARK: dict[Kind, bytes] = {"session": SESSION, "access_token": ACCESS_TOKEN, "api_key": API_KEY}
 
 
+class Source(Protocol):
+    """Who knows the truth: the store (`Truth`), or the issuer that a service without a database asks.
+
+    Each verb gives the facts as they are now, or raises `Refusal` or `Unavailable`.
+    """
+
+    async def session(self, text: str) -> Facts: ...
+
+    async def access_token(self, text: str) -> Facts: ...
+
+    async def api_key(self, text: str) -> Facts: ...
+
+
 class Live:
     """Cache in front of the truth; many requests with one credential cost one read."""
 
-    def __init__(self, kit: Kit, feed: Feed, truth: Truth, *, caching: bool = True) -> None:
-        self._kit = kit
+    def __init__(self, kit: Outside, feed: Lease, truth: Source, *, caching: bool = True) -> None:
+        self._clock = kit.clock
         self._caching = caching
         self.feed = feed
         self.cache = Cache(kit.clock, feed)
@@ -47,11 +58,15 @@ class Live:
         if not self._caching:
             return await self._read[kind](text)
         key = self.cache.key(_MARK[kind], text)
-        found = self.cache.get(key, self._kit.clock.now())
+        found = self.cache.get(key, self._clock.now())
         if found is not None:
             return found
         self.cache.misses += 1
         return await self._fly(kind, key, text)
+
+    async def truth(self, kind: Kind, text: str) -> Facts:
+        """The facts as the store has them now, whatever this process remembers; raises as `facts` does."""
+        return await self._read[kind](text)
 
     async def _fly(self, kind: Kind, key: bytes, text: str) -> Facts:
         """One truth read for everybody who asks at the same moment."""
@@ -70,7 +85,7 @@ class Live:
         return await asyncio.shield(flight)
 
     async def _keep(self, kind: Kind, key: bytes, text: str) -> Facts:
-        read_at, generation = self._kit.clock.now(), self.feed.generation
+        read_at, generation = self._clock.now(), self.feed.generation
         facts = await self._read[kind](text)
         # what is void already is not kept: the next request reads again, as long as that takes
         if self.feed.holds(facts.ties):
