@@ -75,8 +75,20 @@ class Passwords:
         await self.kit.work.write(body)
 
     async def mail_reset(self, user: bytes, via: Via, *, actor: str | None) -> None:
-        """An operator has a reset link mailed to someone; they see neither link nor password (ASVS 6.4.6)."""
-        await self.kit.work.write(lambda tx: self._ask_reset(tx, user, via, None, actor))
+        """An operator has a reset link mailed to someone; they see neither link nor password (ASVS 6.4.6).
+
+        Refuses `not_found`: an operator may know who is there.
+        """
+
+        def ask(tx: Tx) -> Refused | None:
+            if self.accounts.load(tx, user) is None:
+                return Refused("people.not_found")
+            self._ask_reset(tx, user, via, None, actor)
+            return None
+
+        refused = await self.kit.work.write(ask)
+        if refused is not None:
+            raise refused.refusal()
 
     async def reset(self, ticket: str, new: str, via: Via) -> None:
         """Sets a new password by a mailed link, which works once. Ends every session and grant; signs nobody in.

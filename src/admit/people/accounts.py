@@ -136,7 +136,11 @@ class Accounts:
         row = rows.get(tx, user, lock=True)
         if row is None:
             return Refused("people.not_found")
-        left = set(row.roles.split()) - lost
+        held = set(row.roles.split())
+        left = held - lost
+        if left == held:
+            # nothing to tell anybody, and no credential to look at again
+            return self.load(tx, user) or Refused("people.not_found")
         admin = bool(left & self._admin_roles)
         return self._change(tx, user, via, "account.roles_changed", actor, admin=admin, roles=join(left))
 

@@ -25,8 +25,13 @@ PROBLEM: dict[str, Any] = {
             "type": "array",
             "items": {
                 "type": "object",
-                "required": ["field", "message"],
-                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+                "description": "A field that is wrong, or a code of its own where one field breaks several rules.",
+                "properties": {
+                    "field": {"type": "string"},
+                    "message": {"type": "string"},
+                    "code": {"type": "string", "enum": sorted(CODES)},
+                    "detail": {"type": "string"},
+                },
             },
         },
     },

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from admit.crypto import strict_json
@@ -25,8 +26,13 @@ def _printable(text: str) -> str:
     return text
 
 
-#: a line of text from outside
-Line = Annotated[str, StringConstraints(min_length=1, max_length=320), AfterValidator(_printable)]
+#: a line of text from outside; the pattern tells in OpenAPI what `_printable` refuses
+Line = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=320),
+    AfterValidator(_printable),
+    Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}),
+]
 #: a secret from outside: any characters, bounded; what is not text at all is refused by the reader
 Secret = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 
@@ -38,11 +44,25 @@ class Body(BaseModel):
 
 
 class _Request(Request):
-    async def json(self) -> Any:
+    _parsed: Any = None
+
+    async def read(self) -> None:
+        """Reads the body before FastAPI does, which makes one and the same 400 of whatever goes wrong there."""
         try:
-            return strict_json.parse(await self.body())
+            raw = await self.body()
+        except ClientDisconnect:
+            raise Refusal("request.unreadable", private="the client went away") from None
+        if not raw:
+            return
+        try:
+            self._parsed = strict_json.parse(raw)
+        except UnicodeDecodeError:
+            raise Refusal("request.unreadable", detail="The body is not JSON: not UTF-8") from None
         except ValueError as error:
             raise Refusal("request.unreadable", detail=f"The body is not JSON: {error}"[:200]) from None
+
+    async def json(self) -> Any:
+        return self._parsed
 
 
 class Intake(APIRoute):
@@ -52,9 +72,12 @@ class Intake(APIRoute):
         handle = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
+            _check_address(request)
             if self.body_field is not None:
                 _check_media_type(request)
             limited = _Request(request.scope, _limited(request))
+            if self.body_field is not None:
+                await limited.read()
             try:
                 return await handle(limited)
             except RequestValidationError as error:
@@ -72,7 +95,22 @@ def invalid(error: RequestValidationError) -> Refusal:
     return Refusal("request.invalid", fields={"errors": errors[:50]})
 
 
+def _check_address(request: Request) -> None:
+    if "\0" in request.scope["path"]:
+        # nothing has a NUL in its name, and PostgreSQL fails at one instead of finding nothing
+        raise Refusal("request.not_found")
+    pairs = request.query_params.multi_items()
+    if any("\0" in value for _, value in pairs):
+        raise Refusal("request.invalid", detail="A parameter holds a NUL")
+    # of two values the proxy, the log and the route may each take another one (ASVS 15.3.7)
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise Refusal("request.unreadable", detail="A parameter is there twice")
+
+
 def _check_media_type(request: Request) -> None:
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        # RFC 9110 section 8.4: a coding that we do not undo is not a body that we can read
+        raise Refusal("request.media_type", detail="Send the body without a content coding")
     sent = request.headers.getlist("content-type")
     if not sent and request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
         return
@@ -83,8 +121,11 @@ def _check_media_type(request: Request) -> None:
 
 
 def _limited(request: Request) -> Callable[[], Coroutine[Any, Any, Message]]:
-    length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length[:12]) > LARGEST:
+    lengths = set(request.headers.getlist("content-length")) or {"0"}
+    length = lengths.pop()
+    if lengths or not (length.isascii() and length.isdecimal()):
+        raise Refusal("request.unreadable", private=f"Content-Length {length[:40]}")
+    if int(length[:12]) > LARGEST:
         raise Refusal("request.too_large")
     taken = 0
 

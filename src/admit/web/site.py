@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
-from starlette.types import Scope
 
 from admit.ground.errors import Refusal, Unavailable
 from admit.ground.events import Event
 from admit.ground.logs import logger, mask
 from admit.settings import Settings
 from admit.web import problem
+from admit.web.allow import Allowed
 from admit.web.context import RequestContext
 from admit.web.cors import Cors
 from admit.web.door import Door
@@ -93,19 +93,16 @@ class Site:
         self.record(context, refusal)
         response = Response(problem.body(refusal, context.request_id), refusal.status)
         response.raw_headers = [*response.raw_headers, *problem.headers(refusal, self.realm)]
-        if refusal.reason == "request.method":
-            response.headers["allow"] = ", ".join(self._allowed(context.scope))
         return response
 
-    def _allowed(self, scope: Scope) -> list[str]:
-        """The methods of a path (RFC 9110 section 15.5.6); Starlette knows those of its first route only."""
-        asked = {method: {**scope, "method": method} for method in ("DELETE", "GET", "PATCH", "POST", "PUT")}
-        routes = self.app.routes
-        return [name for name, at in asked.items() if any(one.matches(at)[0] is Match.FULL for one in routes)]
-
     def _handlers(self, app: FastAPI) -> None:
+        allowed = Allowed(app)
+
         async def refused(request: Request, error: Exception) -> Response:
-            return self.response(self.door.context(request.scope), _refusal(error))
+            response = self.response(self.door.context(request.scope), _refusal(error))
+            if response.status_code == 405:
+                response.headers["allow"] = allowed.methods(get_route_path(request.scope))
+            return response
 
         for kind in (Refusal, Unavailable, RequestValidationError, HTTPException, Exception):
             app.add_exception_handler(kind, refused)

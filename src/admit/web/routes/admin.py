@@ -28,6 +28,8 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 Cursor = Annotated[str | None, Query(max_length=64)]
 Search = Annotated[str | None, Query(max_length=100)]
 
+NO_CURSOR = "`after` is not a cursor"
+
 
 class StateBody(Body):
     """Whether an account may be used."""
@@ -78,7 +80,9 @@ class AdminRoutes:
 
     async def people(self, after: Cursor = None, search: Search = None, limit: Limit = 50) -> Response:
         """A page of accounts; `search` is the beginning of an identifier or a part of a name."""
-        cursor = None if after is None else _user(after)
+        cursor = None if after is None else read("usr", after)
+        if after is not None and cursor is None:
+            raise Refusal("request.invalid", detail=NO_CURSOR)
         page = await self._rooms.kit.work.read(
             lambda tx: self._accounts.page(tx, after=cursor, limit=limit, search=search)
         )
@@ -189,7 +193,7 @@ class AdminRoutes:
         try:
             page = await list_events(self._rooms.kit.work, where, after, limit)
         except ValueError:
-            raise Refusal("request.invalid", detail="`after` is not a cursor") from None
+            raise Refusal("request.invalid", detail=NO_CURSOR) from None
         return self._parts.json({"events": [event_json(row) for row in page.events], "next": page.after})
 
     async def findings(self) -> Response:

@@ -27,7 +27,7 @@ class ForwardAuth:
     def router(self) -> APIRouter:
         """The one route."""
         api = APIRouter(route_class=Intake, tags=["forward authentication"])
-        api.add_api_route("/verify", self.verify, methods=["GET"], openapi_extra=_BY_ANY)
+        api.add_api_route("/verify", self.verify, methods=["GET"], response_class=Response, openapi_extra=_BY_ANY)
         return api
 
     async def verify(self, request: Request, scope: Annotated[str, Query(max_length=2000)] = "") -> Response:
