@@ -38,7 +38,8 @@ class People:
 
 def quick_admit(database: str = "sqlite://", **options: Any) -> Admit:
     """Settings of the benchmarks: limits in memory and far away, so that they are counted but never met."""
-    limits = {"store": "memory", "login": 10**6, "login_address": 10**6, "register": 10**6, "forgot": 10**6}
+    doors = dict.fromkeys(("login", "login_address", "register", "forgot", "waits_from"), 10**6)
+    limits = {"store": "memory", **doors}
     given: dict[str, Any] = {
         "scopes": SCOPES,
         "roles": ROLES,
@@ -55,6 +56,39 @@ async def populate(auth: Admit, count: int, kinds: Sequence[Kind] = KINDS) -> Pe
     user = auth.rooms.kit.new_id()
     await auth.rooms.kit.work.write(lambda tx: _insert(tx, schema.users, [_person(tx, user)]))
     return People(user, {kind: await _credentials(auth, user, kind, count) for kind in kinds})
+
+
+async def accounts(auth: Admit, names: Sequence[str], password: str) -> None:
+    """Accounts with a username and an address of each name, all with one password."""
+    await auth.open()
+    stored = await auth.rooms.pool.hash(password)
+
+    def body(tx: Tx) -> None:
+        people = [(auth.rooms.kit.new_id(), name) for name in names]
+        _insert(tx, schema.users, [_person(tx, user) for user, _ in people])
+        rows = [(user, kind, value) for user, name in people for kind, value in _identifiers(name)]
+        _insert(
+            tx,
+            schema.identifiers,
+            [
+                {
+                    "user_id": user,
+                    "kind": kind,
+                    "value": value,
+                    "shown": value,
+                    "created_at": tx.now,
+                    "verified_at": tx.now,
+                }
+                for user, kind, value in rows
+            ],
+        )
+        _insert(tx, schema.passwords, [{"user_id": user, "hash": stored, "changed_at": tx.now} for user, _ in people])
+
+    await auth.rooms.kit.work.write(body)
+
+
+def _identifiers(name: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    return ("username", name), ("email", f"{name}@example.com")
 
 
 async def _credentials(auth: Admit, user: bytes, kind: Kind, count: int) -> list[str]:

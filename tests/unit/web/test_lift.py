@@ -254,13 +254,13 @@ async def test_the_table_compares_something_lifted(both: tuple[Stand, Stand]) ->
 def _is_lifted(app: FastAPI, path: str) -> bool:
     [route] = [route for route in app.router.routes if getattr(route, "path", None) == path]
     assert isinstance(route, APIRoute)
-    cells = route.app.__closure__ or ()  # type: ignore[attr-defined]
+    cells = route.app.__closure__ or ()
     return any(getattr(cell.cell_contents, "lifted", False) for cell in cells)
 
 
 async def test_nothing_is_read_before_the_caller_is_known(both: tuple[Stand, Stand]) -> None:
     lifted, _ = both
-    broken = {"method": "POST", "content": b"{", "signed_in": False}
+    broken: dict[str, Any] = {"method": "POST", "content": b"{", "signed_in": False}
     assert (await lifted.get("/body/7", **broken))[0] == 401
 
 
