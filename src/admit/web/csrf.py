@@ -18,6 +18,7 @@ from admit.web.peer import Peer
 HEADER = b"x-csrf-token"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _RANDOM, _MAC = 16, 32
+_LETTERS = (_RANDOM + _MAC) // 3 * 4  # of base64, no padding
 
 
 class Csrf:
@@ -38,7 +39,11 @@ class Csrf:
 
     def check_origin(self, scope: Scope) -> None:
         """Refuses what another site sent (`csrf_cross_site`): for whatever consumes or sets an ambient credential."""
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _ORIGIN_HEADERS}
+        sent = [(name, value) for name, value in scope["headers"] if name in _ORIGIN_HEADERS]
+        headers = {name: value.decode("latin-1") for name, value in sent}
+        if len(headers) != len(sent):
+            # no browser says it twice; of two values a proxy may have judged the other one
+            raise Refusal("csrf.origin", private="said twice")
         origin = headers.get(b"origin")
         if origin in self._trusted:
             return
@@ -65,7 +70,8 @@ class Csrf:
     def check_token(self, token: str, binding: bytes) -> None:
         """Refuses a token that was not issued for this binding."""
         try:
-            raw = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
+            # the length first: padding that is not needed would be read over
+            raw = base64.b64decode(token.encode(), altchars=b"-_", validate=True) if len(token) == _LETTERS else b""
         except (binascii.Error, ValueError):
             raise Refusal("csrf.malformed") from None
         if len(raw) != _RANDOM + _MAC:
