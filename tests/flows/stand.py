@@ -173,7 +173,7 @@ def set_cookies(answer: httpx2.Response) -> dict[str, dict[str, str]]:
 async def in_process(framework: str, auth: Admit, clock: ManualClock, *, cors: bool = False) -> AsyncIterator[Stand]:
     """The application called without a socket."""
     app = FRAMEWORKS[framework](auth, cors=cors)
-    async with LifespanManager(cast("Any", app)) as manager:
+    async with LifespanManager(cast("Any", app), startup_timeout=60, shutdown_timeout=60) as manager:
         stand = Stand(auth, manager.app, auth.settings.issuer, clock)
         async with stand.callers:
             yield stand
