@@ -13,7 +13,6 @@ from itertools import pairwise
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from cryptography.x509 import load_der_x509_certificate
 
 from admit.crypto.known import KNOWN_SECRETS, TELLING_PARTS
 
@@ -58,6 +57,8 @@ def _is_public_key(secret: bytes) -> bool:
     # CVE-2022-29217, CVE-2024-33663: a public key served as HMAC secret lets anyone sign
     if secret.lstrip().startswith(_PUBLIC_MARKS) or b'"kty"' in secret:
         return True
+    from cryptography.x509 import load_der_x509_certificate  # 4 MB that only a shared secret needs
+
     for load in (load_der_public_key, load_der_x509_certificate):
         try:
             load(secret)

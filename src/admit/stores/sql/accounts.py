@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from admit.ground.work import Tx
 from admit.stores.sql.schema import identifiers, passwords, tenants, users
+from admit.stores.sql.upsert import insert_for
 
 
 class UserRow(NamedTuple):
@@ -60,9 +60,9 @@ def insert(tx: Tx, row: UserRow, hash_: str | None, names: Sequence[IdentifierRo
 
 def add_identifier(tx: Tx, row: IdentifierRow) -> bool:
     """Gives an account one more identifier; False when any account has it already."""
-    dialect = postgresql if tx.dialect == "postgresql" else sqlite
+    insert = insert_for(tx.dialect)
     statement = (
-        dialect.insert(identifiers)
+        insert(identifiers)
         .values(tenant=tx.tenant, created_at=tx.now, **row._asdict())
         .on_conflict_do_nothing(index_elements=["tenant", "kind", "value"])
         .returning(identifiers.c.value)

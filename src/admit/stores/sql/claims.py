@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from admit.ground.work import Tx
 from admit.stores.sql import schema
+from admit.stores.sql.upsert import insert_for
 
 claims = schema.claims
 
 
 def claim(tx: Tx, key: str, until: int) -> bool:
     """Whether nobody has claimed `key` before, or every claim is past its `until` (microseconds)."""
-    insert = postgresql.insert if tx.dialect == "postgresql" else sqlite.insert
+    insert = insert_for(tx.dialect)
     statement = (
         insert(claims)
         .values(tenant=tx.tenant, key=key, until=until)

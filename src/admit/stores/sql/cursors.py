@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from admit.ground.work import Tx
 from admit.stores.sql import schema
 from admit.stores.sql.events import Position
+from admit.stores.sql.upsert import insert_for
 
 cursors = schema.cursors
 
@@ -25,7 +25,7 @@ def save(tx: Tx, name: str, position: Position) -> None:
     """Saves the position; readers that run twice must be idempotent, since the later one wins."""
     state = {"system": position.system, "xid": position.xid}
     values = {"name": name, "position": position.seq, "state": state}
-    insert = postgresql.insert if tx.dialect == "postgresql" else sqlite.insert
+    insert = insert_for(tx.dialect)
     tx.connection.execute(
         insert(cursors)
         .values(values)

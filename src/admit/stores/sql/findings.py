@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from admit.ground.work import Tx
 from admit.stores.sql import schema
+from admit.stores.sql.upsert import insert_for
 
 findings = schema.findings
 SEVERITIES = ("low", "medium", "high")
@@ -33,7 +33,7 @@ _COLUMNS = [findings.c[name] for name in FindingRow._fields]
 
 def upsert(tx: Tx, row: FindingRow) -> bool:
     """Writes a finding or widens the one of the same detector and key; True when it is new. Closed stays closed."""
-    insert = postgresql.insert if tx.dialect == "postgresql" else sqlite.insert
+    insert = insert_for(tx.dialect)
     values = {"tenant": tx.tenant, **row._asdict(), "closed_at": None}
     made = tx.connection.execute(
         insert(findings).values(values).on_conflict_do_nothing(index_elements=["tenant", "detector", "key"])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from admit.ground.work import Tx
 from admit.stores.sql import schema
+from admit.stores.sql.upsert import insert_for
 
 leases = schema.leases
 
@@ -16,7 +16,7 @@ def acquire(tx: Tx, name: str, holder: str, until: int) -> int | None:
 
     One statement, so two processes that find it free at the same moment cannot both get it.
     """
-    insert = postgresql.insert if tx.dialect == "postgresql" else sqlite.insert
+    insert = insert_for(tx.dialect)
     new = insert(leases).values(name=name, holder=holder, until=until, fence=1)
     kept = sa.and_(leases.c.holder == holder, leases.c.until >= tx.now)
     taken = new.on_conflict_do_update(

@@ -6,12 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from admit.ground.clock import micros
 from admit.ground.work import Tx
 from admit.stores.sql import schema
+from admit.stores.sql.upsert import insert_for
 
 limits = schema.limits
 waits = schema.waits
@@ -102,4 +101,4 @@ def _is(table: sa.Table, tx: Tx, key: str) -> sa.ColumnElement[bool]:
 
 
 def _insert(tx: Tx, table: sa.Table) -> Any:
-    return (postgresql_insert if tx.dialect == "postgresql" else sqlite_insert)(table)
+    return insert_for(tx.dialect)(table)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from admit.ground.work import Tx
 from admit.stores.sql.schema import decoys, devices, identifiers, passwords, users
+from admit.stores.sql.upsert import insert_for
 
 
 class LoginRow(NamedTuple):
@@ -60,8 +60,8 @@ def fail_nobody(tx: Tx, slot: int) -> None:
     mine = sa.and_(decoys.c.tenant == tx.tenant, decoys.c.slot == slot)
     touched = sa.update(decoys).where(mine).values(failures=decoys.c.failures + 1, disabled_at=None)
     if tx.connection.execute(touched.returning(decoys.c.failures)).one_or_none() is None:
-        dialect = postgresql if tx.dialect == "postgresql" else sqlite
-        first = dialect.insert(decoys).values(tenant=tx.tenant, slot=slot, failures=1).on_conflict_do_nothing()
+        insert = insert_for(tx.dialect)
+        first = insert(decoys).values(tenant=tx.tenant, slot=slot, failures=1).on_conflict_do_nothing()
         tx.connection.execute(first)
 
 
@@ -102,6 +102,13 @@ def add_device(tx: Tx, digest: bytes, user: bytes, until: int, agent: str | None
     """Remembers a device of an account."""
     fields = {"created_at": tx.now, "seen_at": tx.now, "expires_at": until, "agent": (agent or "")[:400] or None}
     tx.connection.execute(sa.insert(devices).values(tenant=tx.tenant, digest=digest, user_id=user, **fields))
+
+
+def forget_devices(tx: Tx, limit: int = 1000) -> int:
+    """Deletes up to `limit` devices that are not known any more; how many."""
+    old = sa.select(devices.c.digest).where(devices.c.tenant == tx.tenant, devices.c.expires_at < tx.now).limit(limit)
+    gone = sa.delete(devices).where(devices.c.tenant == tx.tenant, devices.c.digest.in_(old))
+    return tx.connection.execute(gone).rowcount
 
 
 def _login_row(*columns: Any) -> LoginRow:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from admit.ground.work import Tx
 from admit.stores.sql.schema import data_keys, signing_keys, tenants
+from admit.stores.sql.upsert import insert_for
 
 
 class SigningKeyRow(NamedTuple):
@@ -102,7 +102,7 @@ def wrapped(tx: Tx, purpose: str) -> list[DataKeyRow]:
 
 def insert_wrapped(tx: Tx, row: DataKeyRow) -> None:
     """Stores a data key; the first of several processes that start at once wins."""
-    insert_ = postgresql.insert if tx.dialect == "postgresql" else sqlite.insert
+    insert_ = insert_for(tx.dialect)
     tx.connection.execute(
         insert_(data_keys)
         .values(tenant=tx.tenant, created_at=tx.now, **row._asdict())

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from admit.ground.work import Tx
 from admit.stores.sql import schema
 from admit.stores.sql.types import Id, Time
+from admit.stores.sql.upsert import insert_for
 
 usage = schema.api_key_usage
 api_keys = schema.api_keys
@@ -43,7 +43,7 @@ def add(tx: Tx, batch: Sequence[Uses]) -> list[Counted]:
     The rows come from the keys that exist: a batch that arrives after its key was deleted leaves nothing behind.
     """
     # the row's own last_used_at goes into previous_used_at, so that one of two nodes that see a key wake up says so
-    insert = postgresql.insert if tx.dialect == "postgresql" else sqlite.insert
+    insert = insert_for(tx.dialect)
     names = ["tenant", "key_id", "last_used_at", "uses", "last_address"]
     new = insert(usage).from_select(names, _living(tx, batch))
     newer = new.excluded.last_used_at >= usage.c.last_used_at
