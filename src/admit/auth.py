@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel
 from starlette.applications import Starlette
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from admit import pages
 from admit.background import Handler
@@ -21,11 +18,10 @@ from admit.credentials.mint import ClaimsFunction
 from admit.flows import RECORDED
 from admit.flows.register import MayRegister
 from admit.ground.clock import Clock
-from admit.ground.errors import AdmitError, Refusal
+from admit.ground.errors import Refusal
 from admit.ground.events import EVENTS
 from admit.ground.ids import read
-from admit.ground.principal import CredentialKind, Principal
-from admit.limits import Limit
+from admit.ground.principal import Principal
 from admit.outbound.mail import Mailer
 from admit.people.account import Account
 from admit.rooms import Rooms
@@ -33,13 +29,14 @@ from admit.settings import Settings, load
 from admit.web.cookies import Cookies
 from admit.web.cookies import read as read_cookie
 from admit.web.csrf import Csrf
+from admit.web.declared import Declared
 from admit.web.door import Door
 from admit.web.gate import Gate, Seen
 from admit.web.middleware import Middleware
 from admit.web.openapi import describe
 from admit.web.peer import Peer, origins
 from admit.web.protect import Protect
-from admit.web.require import AccountOf, By, Optional, Require, RouteLimit, demand_of
+from admit.web.require import AccountOf
 from admit.web.resolver import Resolver
 from admit.web.routes import well_known
 from admit.web.routes.account import AccountRoutes
@@ -50,6 +47,7 @@ from admit.web.routes.forward_auth import ForwardAuth
 from admit.web.routes.own import OwnRoutes
 from admit.web.routes.parts import Parts
 from admit.web.routes.signing_in import SigningIn
+from admit.web.routes.verifying import VerifyingRoutes
 from admit.web.site import Site
 
 
@@ -103,7 +101,7 @@ def _sorted(options: Options) -> tuple[Own, dict[str, Any]]:
     return Own(**own), {**given, **({"rights": rights} if rights else {})}
 
 
-class Admit:
+class Admit(Declared):
     """Authentication for one application. Reads `ADMIT_*` and `admit.toml`; options win over both.
 
     Nothing is opened until the lifespan begins or the first request comes. Raises `SettingsError`.
@@ -119,44 +117,10 @@ class Admit:
         self._opening: asyncio.Lock | None = None
         self._pages = True
 
-    # -- what routes declare ---------------------------------------------------------------------------------------
-
-    def require(
-        self,
-        *scopes: str,
-        any_of: tuple[str, ...] = (),
-        level: int = 1,
-        max_age: timedelta | None = None,
-        fresh: bool = False,
-        by: tuple[CredentialKind, ...] = (),
-    ) -> Require:
-        """A dependency that gives the `Principal`: all `scopes`, one of `any_of`, a level of assurance, a fresh proof.
-
-        `by` names the kinds of credential that count (`session`, `access_token`, `api_key`), all of them by default.
-        Refusals: 401 with its code, 403 `insufficient_scope`, 401 `step_up_required`.
-        """
-        self._known((*scopes, *any_of))
-        return Require(self._door, demand_of(scopes, any_of=any_of, level=level, max_age=max_age, fresh=fresh, by=by))
-
     @property
     def account(self) -> AccountOf:
         """A dependency that gives the stored `Account` of the caller: username, address, roles, profile."""
         return AccountOf(self.require(), self._account)
-
-    @property
-    def optional(self) -> Optional:
-        """A dependency that gives the `Principal` or None."""
-        return Optional(self._door)
-
-    def limit(self, hits: int, per: timedelta, *, by: By | None = None, name: str = "route") -> RouteLimit:
-        """A dependency that allows `hits` in `per` on a route, per caller's address or whatever `by(request)` says."""
-        return RouteLimit(self._door, Limit(hits, per, name), by)
-
-    def protect(self, app: ASGIApp, *, public: tuple[str, ...] = ()) -> Protect:
-        """`app` with every path closed but those in `public` (exact, or a prefix that ends with `/*`), to be put inside
-        `auth.wrap(...)`. For FastAPI and Starlette `auth.mount(app, public=...)` does both.
-        """
-        return Protect(app, self._door, public)
 
     def on(self, *types: str) -> Callable[[Handler], Handler]:
         """Has a function called with each event of these types after it was committed: in order, at least once, by one
@@ -188,20 +152,6 @@ class Admit:
         app.add_middleware(Middleware, site=self.site, cors=cors)
         if isinstance(app, FastAPI):
             describe(app, self.settings, self.site)
-
-    def wrap(self, app: ASGIApp, *, cors: bool = False) -> ASGIApp:
-        """The same around an ASGI application without a lifespan of its own (else open Admit in that lifespan)."""
-        return _Lifespan(Middleware(app, self.site, cors=cors), self)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
-        """Opens the store before the first request and closes it after the last."""
-        del app
-        await self.open()
-        try:
-            yield
-        finally:
-            await self.close()
 
     async def open(self) -> None:
         """Opens the store; safe to call twice. Raises `SettingsError` or `Unavailable`."""
@@ -237,15 +187,6 @@ class Admit:
         facts = await self.rooms.live.facts(kind, text)  # type: ignore[arg-type]
         return facts.principal(ambient=False)
 
-    @contextlib.contextmanager
-    def acting_as(self, principal: Principal) -> Iterator[None]:
-        """For an application's tests: every route sees `principal`; what the routes demand is still checked."""
-        token = self._door.pretended.set(principal)
-        try:
-            yield
-        finally:
-            self._door.pretended.reset(token)
-
     # -- inside ----------------------------------------------------------------------------------------------------
 
     @property
@@ -277,6 +218,7 @@ class Admit:
             AccountRoutes(rooms, parts, answers),
             api_keys,
             AdminRoutes(rooms, parts),
+            VerifyingRoutes(rooms, parts),
             ForwardAuth(rooms, parts),
         ):
             app.include_router(routes.router(), prefix=settings.prefix)
@@ -305,31 +247,3 @@ class Admit:
         if user is None:
             raise Refusal("people.not_found")
         return await self.rooms.account.me(user)
-
-    def _known(self, scopes: tuple[str, ...]) -> None:
-        if unknown := set(scopes) - self.settings.scopes.keys():
-            names = ", ".join(sorted(unknown))
-            raise AdmitError(f"unknown scope {names}: declare it in scopes={{name: description}}")
-
-
-class _Lifespan:
-    """Answers lifespan messages for an application that has none of its own."""
-
-    def __init__(self, app: Middleware, auth: Admit) -> None:
-        self._app = app
-        self._auth = auth
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            await self._app(scope, receive, send)
-            return
-        await receive()
-        try:
-            await self._auth.open()
-        except AdmitError as error:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self._auth.close()
-        await send({"type": "lifespan.shutdown.complete"})

@@ -32,6 +32,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /auth/api-keys": {"name": "x", "scopes": ["admit:admin"]},
     "PATCH /auth/api-keys/{key_id}": {"name": "x"},
     "POST /auth/api-keys/verify": {"key": "x"},
+    "POST /auth/tokens/verify": {"token": "x"},
     "POST /auth/service-accounts": {"name": "x", "roles": ["admin"]},
     "PATCH /auth/admin/users/{user_id}": {"disabled": True},
     "POST /auth/admin/users/{user_id}/roles": {"roles": ["editor"]},

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field
 
 from admit.credentials.api_key_terms import AS_IS, By, Changes, Terms
 from admit.credentials.api_keys import Created, KeyRow
+from admit.credentials.live.written import key_ties_json
 from admit.credentials.shown import created_json, key_json, limit_json
 from admit.ground.clock import from_datetime, micros
 from admit.ground.errors import Refusal, Refused
@@ -69,10 +70,11 @@ class RotateBody(Body):
 
 
 class VerifyBody(Body):
-    """A key that somebody presented, and the scopes it needs."""
+    """A key that somebody presented, and the scopes it needs. `ties`: with what it hangs on, read afresh."""
 
     key: Secret
     scopes: Annotated[list[Scope], Field(max_length=100, default_factory=list)]
+    ties: bool = False
 
 
 class ServiceBody(Body):
@@ -169,10 +171,12 @@ class ApiKeyRoutes:
     async def verify(self, body: VerifyBody) -> Response:
         """Whether a key that somebody presented is valid, for the scopes it needs."""
         try:
-            facts = await self._rooms.live.facts("api_key", body.key)
+            live = self._rooms.live
+            facts = await (live.truth if body.ties else live.facts)("api_key", body.key)
         except Refusal as refusal:
             return self._parts.json({"valid": False, "code": refusal.code})
-        return self._parts.json(verdict_json(facts, frozenset(body.scopes)))
+        more = key_ties_json(facts) if body.ties else {}
+        return self._parts.json({**verdict_json(facts, frozenset(body.scopes)), **more})
 
     async def services(self, request: Request) -> Response:
         """The service accounts that the caller answers for."""
