@@ -8,8 +8,6 @@ from datetime import timedelta
 
 from admit.limits.values import Hit
 
-_SECOND = timedelta(seconds=1)
-
 
 def headers(hits: Sequence[Hit]) -> list[tuple[bytes, bytes]]:
     """ASGI header pairs for the limits that a request met; none for none.
@@ -39,7 +37,8 @@ def headers(hits: Sequence[Hit]) -> list[tuple[bytes, bytes]]:
 
 def seconds(delta: timedelta) -> int:
     """Whole seconds, rounded up."""
-    return -(-delta // _SECOND)
+    # a third of the time that dividing takes
+    return delta.days * 86_400 + delta.seconds + (delta.microseconds > 0)
 
 
 def _state(hit: Hit) -> str:

@@ -28,8 +28,8 @@ class Limit:
     """At most `max` hits at once, given back one by one over `per`: "5 a minute" is 5, then one every 12 seconds.
 
     `name` tells the limit from others in the RateLimit headers. `interval` is the time until one hit is given back, in
-    microseconds, rounded up so that no rounding allows a hit too many; `mark` is what stores know the limit by, and
-    `policy` what the RateLimit-Policy field says of it.
+    microseconds, rounded up so that no rounding allows a hit too many; `window` the time from used up to full; `mark`
+    is what stores know the limit by, and `policy` what the RateLimit-Policy field says of it.
     Raises `ValueError` for what cannot be counted.
     """
 
@@ -38,6 +38,7 @@ class Limit:
     name: str = "route"
     # worked out once: a hit from memory asks for them several times
     interval: int = field(init=False, repr=False, compare=False)
+    window: int = field(init=False, repr=False, compare=False)
     mark: str = field(init=False, repr=False, compare=False)
     policy: str = field(init=False, repr=False, compare=False)
 
@@ -51,6 +52,7 @@ class Limit:
         if not _NAME.fullmatch(self.name):
             raise ValueError("a limit's name has 1 to 64 letters, digits, spaces or ._:/-")
         object.__setattr__(self, "interval", -(-micros(self.per) // self.max))
+        object.__setattr__(self, "window", self.interval * self.max)
         object.__setattr__(self, "mark", f"{self.max}/{micros(self.per)}")
         # whole seconds, rounded up: a client that obeys must not come a moment too early
         object.__setattr__(self, "policy", f'"{self.name}";q={self.max};w={-(-self.per // timedelta(seconds=1))}')
@@ -62,11 +64,6 @@ class Limit:
             raise ValueError(f"{text[:40]!r} is not a limit; write it like 5/minute or 100/15 minutes")
         unit = _UNITS.get(found[3], found[3].removesuffix("s"))
         return cls(int(found[1]), int(found[2] or 1) * _LENGTHS[unit], name)
-
-    @property
-    def window(self) -> int:
-        """Microseconds from used up to full."""
-        return self.interval * self.max
 
     def cost(self, hits: int) -> int:
         """What `hits` hits weigh, in microseconds. Raises `ValueError` outside 1 to `max`."""
@@ -98,7 +95,9 @@ def outcome(limit: Limit, now: int, tat: int, refused_cost: int = 0) -> Hit:
     """
     debt = max(0, tat - now)
     if not refused_cost:
-        return Hit(True, limit, max(0, limit.window - debt) // limit.interval, timedelta(0, 0, debt), _NONE)
+        remaining = max(0, limit.window - debt) // limit.interval
+        # a named tuple's own way of making one takes twice as long, and this is done for every request with a key
+        return tuple.__new__(Hit, (True, limit, remaining, timedelta(0, 0, debt), _NONE))
     return Hit(
         allowed=False,
         limit=limit,

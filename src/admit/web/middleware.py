@@ -32,14 +32,15 @@ class Middleware:
         self._lifted = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
+        kind = scope["type"]
+        if kind != "http" and kind != "websocket":  # noqa: PLR1714 (on every request)
             await self.app(scope, receive, send)
             return
         site = self._site()
         context = site.door.context(scope)
         owned = site.owns(get_route_path(scope))
         answer = _Answer(send, site.headers if owned else (), context)
-        if (owned or self._cors) and scope["type"] == "http":
+        if (owned or self._cors) and kind == "http":
             cors = site.cors
             answer.extra = [*answer.extra, *cors.headers(scope)]
             if cors.is_preflight(scope):
@@ -53,8 +54,8 @@ class Middleware:
                 self._lifted = True
                 lift(scope.get("app"))
             app = site.app if owned else self.app
-            if scope["type"] == "websocket":
-                app = Watched(app, lambda: site.door.gate, context)
+            if kind == "websocket":
+                app = _watched(app, site, context)
             await app(scope, receive, answer)
         except (Refusal, Unavailable) as error:
             if answer.started:
@@ -63,6 +64,10 @@ class Middleware:
         finally:
             # context and scope hold each other: left so, every request would wait for the garbage collector
             scope.pop(site.door.key, None)
+
+
+def _watched(app: ASGIApp, site: Site, context: RequestContext) -> ASGIApp:
+    return Watched(app, lambda: site.door.gate, context)
 
 
 class _Answer:

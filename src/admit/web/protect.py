@@ -8,6 +8,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from admit.web.demand import Demand
 from admit.web.door import Door
 
+_ANYBODY = Demand()
+
 
 class Protect:
     """Compares the decoded path of the scope, never a URL rebuilt from the Host header."""
@@ -19,8 +21,9 @@ class Protect:
         self._below = tuple(path[:-1] for path in public if path.endswith("/*"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket") and not self._is_public(get_route_path(scope)):
-            await self._door.principal(scope, Demand())
+        asked = scope["type"] in ("http", "websocket") and not self._is_public(get_route_path(scope))
+        if asked and self._door.at_once(scope, _ANYBODY) is None:
+            await self._door.principal(scope, _ANYBODY)
         await self.app(scope, receive, send)
 
     def _is_public(self, path: str) -> bool:
