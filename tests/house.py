@@ -14,6 +14,7 @@ from admit.credentials.api_keys import ApiKeys
 from admit.credentials.delivery import Delivery
 from admit.credentials.grants import Grants
 from admit.credentials.mint import Mint
+from admit.credentials.session_store import SqlSessions
 from admit.credentials.sessions import Sessions
 from admit.credentials.signing_keys import SigningKeys
 from admit.credentials.tickets import Tickets
@@ -80,7 +81,7 @@ class House:
         self.accounts = Accounts(kit, self.rights, Profile(profile))
         self.signing_keys = SigningKeys(kit, settings, MASTERS)
         self.tickets, self.keys = Tickets(kit, settings), ApiKeys(kit, settings, self.rights)
-        sessions, grants = Sessions(kit, settings), Grants(kit, settings, self.rights)
+        sessions, grants = Sessions(kit, settings, SqlSessions(database)), Grants(kit, settings, self.rights)
         self.delivery = Delivery(sessions, grants, Mint(settings, self.signing_keys))
         new_password = NewPassword(policy_of(settings.passwords.policy), settings.passwords.context_words)
         proof = PasswordProof(kit, self.pool, self.gate, settings.passwords.disable_after)
@@ -152,9 +153,7 @@ class House:
 
     async def living(self, user: bytes) -> int:
         """How many sessions and grants of someone are alive."""
-        sessions = await self.database.read(lambda tx: self.delivery.sessions.live(tx, user))
-        grants = await self.database.read(lambda tx: self.delivery.grants.live(tx, user))
-        return len(sessions) + len(grants)
+        return len(await self.delivery.live(user))
 
 
 def settings(**overrides: Any) -> Settings:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +24,7 @@ from admit.credentials.live.hint import Hint, LocalHint, SharedHint
 from admit.credentials.mint import ClaimsFunction, Mint
 from admit.credentials.refresh import Refresh
 from admit.credentials.seen import Seen
+from admit.credentials.session_store import open_session_store
 from admit.credentials.sessions import Sessions
 from admit.credentials.signing_keys import RING, SigningKeys
 from admit.credentials.tickets import Tickets
@@ -81,13 +84,18 @@ def master_secrets(settings: Settings) -> MasterSecrets:
 
 def _kept_secret(path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # O_EXCL: of several processes that start at once exactly one makes the secret
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(generate())
+    if not path.exists():
+        # mkstemp: readable by its owner only
+        descriptor, made = tempfile.mkstemp(prefix="secret-", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(generate())
+            with contextlib.suppress(FileExistsError):
+                # a link, since it appears whole or not at all: of several processes that start at once one makes the
+                # secret, and none of them, nor a start after a crash, ever reads an empty one
+                os.link(made, path)
+        finally:
+            os.unlink(made)
     return path.read_text().strip()
 
 
@@ -105,13 +113,14 @@ def build(settings: Settings, own: Own, database: Database) -> Rooms:
     masters = master_secrets(settings)
     signing_keys, sealing = SigningKeys(kit, settings, masters), Sealing(kit, masters)
     mint = Mint(settings, signing_keys, own.claims)
-    delivery = Delivery(Sessions(kit, settings), Grants(kit, settings, rights), mint)
+    uses = open_session_store(settings, database)
+    delivery = Delivery(Sessions(kit, settings, uses), Grants(kit, settings, rights), mint)
     api_keys, tickets = ApiKeys(kit, settings, rights), Tickets(kit, settings)
     cleaning = Cleaning(kit, settings, tickets, api_keys)
     limits = open_limits(settings, database, own.clock)
     feed = Feed(kit, database, _hint(settings, own))
     feed.follow(RING, signing_keys.reload)
-    truth = Truth(kit, settings, rights, signing_keys, api_keys)
+    truth = Truth(kit, settings, rights, signing_keys, api_keys, uses)
     live = Live(kit, feed, truth, caching=settings.tokens.cache)
     observed = Observed(kit)
     accounts = Accounts(kit, rights, Profile(own.profile))
@@ -127,7 +136,7 @@ def build(settings: Settings, own: Own, database: Database) -> Rooms:
         blocks=Blocks(limits, own.clock), signing_keys=signing_keys, delivery=delivery,
         refresh=Refresh(kit, settings, rights, mint), api_keys=api_keys,
         usage=Usage(database, own.clock, dormant=settings.api_keys.dormant_after),
-        seen=Seen(database, settings.sessions.idle), tickets=tickets, live=live, observed=observed,
+        uses=uses, seen=Seen(uses, settings.sessions.idle), tickets=tickets, live=live, observed=observed,
         jobs=Runner(kit, {"mail": mail}),
         steps=Steps(kit, steps(kit, signing_keys, sealing.step, cleaning.step, Handlers(kit, own.handlers)), _holder()),
         sealing=sealing,
@@ -162,6 +171,7 @@ async def close_rooms(rooms: Rooms) -> None:
     await rooms.steps.close()
     await rooms.usage.close()
     await rooms.seen.close()
+    await rooms.uses.close()
     await rooms.observed.close()
     await rooms.live.feed.close()
     await rooms.limits.close()

@@ -11,6 +11,7 @@ from admit.credentials.delivery import Delivery
 from admit.credentials.live import Live
 from admit.credentials.refresh import Refresh
 from admit.credentials.seen import Seen
+from admit.credentials.session_store import SessionStore
 from admit.credentials.signing_keys import SigningKeys
 from admit.credentials.tickets import Tickets
 from admit.credentials.usage import Usage
@@ -47,6 +48,7 @@ class Rooms:
     refresh: Refresh
     api_keys: ApiKeys
     usage: Usage
+    uses: SessionStore
     seen: Seen
     tickets: Tickets
     live: Live

@@ -246,6 +246,10 @@ REASON_HELP: dict[str, Help] = {
         "The session was not used for too long.",
         "Sign in again.",
     ),
+    "session.lost": Help(
+        "Valkey has no use of this session on record, or one from before its newest secret.",
+        "Sign in again. If many are lost at once: was Valkey emptied or restored, or does it evict keys?",
+    ),
     "session.subject_disabled": Help(
         "The account is disabled or deleted.",
         "`admit users enable`, if that is meant.",
@@ -325,6 +329,35 @@ REASON_HELP: dict[str, Help] = {
     "api_key.owner_inactive": Help(
         "The account that shall own the key is not active.",
         "Enable it first.",
+    ),
+    # a service without our database
+    "verifier.token": Help(
+        "The issuer, asked about an access token because something behind it had changed, said that it is not alive.",
+        "Ask the issuer's log for the reason; usually the sign-in was ended or the account disabled.",
+    ),
+    "verifier.token_expired": Help(
+        "The issuer, asked about an access token, said that it has expired: its clock is ahead of this service's.",
+        "Set the clock of this service (NTP).",
+    ),
+    "verifier.unlinked": Help(
+        "The access token names no grant and account of Admit, so nobody could ever revoke it.",
+        "Tokens of another issuer are verified with `Admit.remote(..., offline=True)`.",
+    ),
+    "verifier.api_key": Help(
+        "The issuer does not know this API key, or it was revoked.",
+        "Ask the issuer's log for the reason.",
+    ),
+    "verifier.api_key_expired": Help(
+        "The issuer says that this API key, or its old text after a rotation, has expired.",
+        "Rotate the key, or take the new text.",
+    ),
+    "verifier.api_key_disabled": Help(
+        "The issuer says that this API key or its owner is disabled.",
+        "Enable it at the issuer if that is meant.",
+    ),
+    "verifier.api_key_offline": Help(
+        "An API key was sent to a service that verifies offline; a key proves nothing without its issuer.",
+        "Give the service a key with the scope admit:verify, or send an access token.",
     ),
     "refresh.absent": Help(
         "No refresh token came, neither in the body nor as a cookie.",

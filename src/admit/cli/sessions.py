@@ -8,8 +8,6 @@ import typer
 
 from admit.cli.opening import account_of, within, write
 from admit.cli.terminal import Json, Terminal, Yes, confirm
-from admit.credentials.grants import GrantRow
-from admit.credentials.sessions import SessionRow
 from admit.credentials.shown import sign_in_json
 from admit.ground.errors import Refused
 from admit.ground.events import Via
@@ -32,25 +30,20 @@ def list_(
     """List the sign-ins that still work, the newest first."""
 
     async def work(rooms: Rooms) -> list[dict[str, Any]]:
-        def body(tx: Tx) -> list[dict[str, Any]] | Refused:
+        def body(tx: Tx) -> list[bytes] | Refused:
             if who is None:
-                users = dict.fromkeys([*owners.holders(tx, "session", MOST), *owners.holders(tx, "grant", MOST)])
-            else:
-                account = account_of(rooms, tx, who)
-                if isinstance(account, Refused):
-                    return account
-                users = {account.id: None}
-            return [one for user in users for one in _of(rooms, tx, user)]
+                return [*dict.fromkeys([*owners.holders(tx, "session", MOST), *owners.holders(tx, "grant", MOST)])]
+            account = account_of(rooms, tx, who)
+            return account if isinstance(account, Refused) else [account.id]
 
-        return await write(rooms, body)
+        return [one for user in await write(rooms, body) for one in await _of(rooms, user)]
 
     found = sorted(within(work), key=lambda one: str(one["created_at"]), reverse=True)
     Terminal(as_json).rows("sessions", found, COLUMNS)
 
 
-def _of(rooms: Rooms, tx: Tx, user: bytes) -> list[dict[str, Any]]:
-    rows: list[SessionRow | GrantRow] = [*rooms.delivery.sessions.live(tx, user), *rooms.delivery.grants.live(tx, user)]
-    shown = [sign_in_json(row, None) for row in rows]
+async def _of(rooms: Rooms, user: bytes) -> list[dict[str, Any]]:
+    shown = [sign_in_json(row, None) for row in await rooms.delivery.live(user)]
     # `current` is of the one who asks; nobody here has signed in
     return [
         {name: value for name, value in one.items() if name != "current"} | {"owner": show("usr", user)}

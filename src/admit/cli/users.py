@@ -106,20 +106,18 @@ def show_(who: Who, as_json: Json = False) -> None:
     """Show one account, with how many sign-ins and API keys it has."""
 
     async def work(rooms: Rooms) -> dict[str, Any]:
-        def body(tx: Tx) -> dict[str, Any] | Refused:
+        def body(tx: Tx) -> tuple[bytes, dict[str, Any]] | Refused:
             account = account_of(rooms, tx, who)
             if isinstance(account, Refused):
                 return account
-            sign_ins = len(rooms.delivery.sessions.live(tx, account.id)) + len(
-                rooms.delivery.grants.live(tx, account.id)
-            )
             keys = len(rooms.api_keys.list(tx, account.id))
             services = [one.shown for one in rooms.accounts.services_of(tx, account.id)]
             scopes = sorted(rooms.rights.held(account.roles))
-            counted = {"scopes": scopes, "sessions": sign_ins, "api_keys": keys, "service_accounts": services}
-            return {**account_json(account), **counted}
+            counted = {"scopes": scopes, "api_keys": keys, "service_accounts": services}
+            return account.id, {**account_json(account), **counted}
 
-        return await write(rooms, body)
+        user, told = await write(rooms, body)
+        return told | {"sessions": len(await rooms.delivery.live(user))}
 
     Terminal(as_json).fields(within(work))
 

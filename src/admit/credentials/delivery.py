@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
-from admit.credentials.grants import Grants, GrantStarted, Person
+from admit.credentials.grants import GrantRow, Grants, GrantStarted, Person
 from admit.credentials.mint import Mint
-from admit.credentials.sessions import Sessions, SessionStarted
+from admit.credentials.sessions import SessionRow, Sessions, SessionStarted
 from admit.ground.events import Via
 from admit.ground.work import Tx
 
@@ -51,9 +51,10 @@ class Delivery:
         return Started(deliver, grant=self.grants.start(tx, person, deliver, via))
 
     async def finish(self, started: Started) -> Delivered:
-        """Signs what has to be signed, after the commit."""
+        """Keeps the session or signs the access token, after the commit. Raises `Unavailable`."""
         if started.session is not None:
             session = started.session
+            await self.sessions.keep(session)
             return Delivered(started.deliver, session.id, session.lives, session_token=session.token)
         assert started.grant is not None  # noqa: S101
         access_token = await self._mint.access_token(started.grant.access)
@@ -64,6 +65,11 @@ class Delivery:
             access_token,
             started.grant.refresh_token,
         )
+
+    async def live(self, user: bytes) -> list[SessionRow | GrantRow]:
+        """Every session and grant of `user` that still works, newest first. Raises `Unavailable`."""
+        found: list[SessionRow | GrantRow] = [*await self.sessions.live(user), *await self.grants.live(user)]
+        return sorted(found, key=lambda row: row.created_at, reverse=True)
 
     def end_all(self, tx: Tx, user: bytes, via: Via, keep: bytes | None = None) -> int:
         """Ends every session and grant of `user` but the one with the id `keep`; how many."""

@@ -75,9 +75,9 @@ class Grants:
         """Ends all grants of `user` but `keep`; how many."""
         return self._end(tx, user, via, None, keep, None)
 
-    def live(self, tx: Tx, user: bytes) -> list[GrantRow]:
-        """The grants of `user` that still work, newest first."""
-        return rows.live(tx, user)
+    async def live(self, user: bytes) -> list[GrantRow]:
+        """The grants of `user` that still work, newest first. Raises `Unavailable`."""
+        return await self._kit.work.read(lambda tx: rows.live(tx, user))
 
     def renew(self, tx: Tx, user: bytes, identifier: bytes, newest: Method) -> bool:
         """Records a fresh proof of identity on a live grant; access tokens of it see that at their next use."""

@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 from datetime import timedelta
 
+from admit.credentials.session_store import SessionStore
 from admit.ground.errors import Unavailable
-from admit.ground.work import Work
-from admit.stores.sql import sessions as rows
 
 LONGEST = timedelta(seconds=60)
 
@@ -16,8 +15,8 @@ LONGEST = timedelta(seconds=60)
 class Seen:
     """session id -> last use. Flushed every min(60 s, idle / 20), so that the idle limit is exact to a twentieth."""
 
-    def __init__(self, work: Work, idle: timedelta) -> None:
-        self._work = work
+    def __init__(self, store: SessionStore, idle: timedelta) -> None:
+        self._store = store
         self._every = min(LONGEST, idle / 20).total_seconds()
         self._at: dict[bytes, int] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -35,9 +34,8 @@ class Seen:
         if not self._at:
             return
         noted, self._at = self._at, {}
-        batch = list(noted.items())
         try:
-            await self._work.write(lambda tx: rows.seen(tx, batch))
+            await self._store.seen(list(noted.items()))
         except Unavailable:
             self._at = {**noted, **self._at}
 

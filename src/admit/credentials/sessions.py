@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from admit.credentials import methods as proofs
+from admit.credentials.session_store import Begun, SessionStore
 from admit.crypto.opaque import SessionParts, session_format, sha256
 from admit.ground.clock import SECOND, micros
 from admit.ground.events import Event, Via
@@ -20,11 +21,20 @@ __all__ = ["SessionRow", "SessionStarted", "Sessions"]
 
 
 class SessionStarted(NamedTuple):
-    """A session with its secret, which exists nowhere else. `lives`: seconds until its absolute end."""
+    """A session with its secret, which exists nowhere else. Not alive before `Sessions.keep(begun)`."""
 
-    id: bytes
     token: str
-    lives: int
+    begun: Begun
+
+    @property
+    def id(self) -> bytes:
+        """The session's id."""
+        return self.begun.id
+
+    @property
+    def lives(self) -> int:
+        """Seconds until its absolute end."""
+        return self.begun.lives
 
     def __repr__(self) -> str:
         return f"SessionStarted(id={self.id.hex()}, token=***, lives={self.lives})"
@@ -33,8 +43,9 @@ class SessionStarted(NamedTuple):
 class Sessions:
     """The life of sessions (mission S8; NIST SP 800-63B-4 section 5)."""
 
-    def __init__(self, kit: Kit, settings: Settings) -> None:
+    def __init__(self, kit: Kit, settings: Settings, store: SessionStore) -> None:
         self._kit = kit
+        self._store = store
         self._absolute = micros(settings.sessions.absolute)
         self._idle = micros(settings.sessions.idle)
         self._format = session_format(settings.brand)
@@ -49,7 +60,7 @@ class Sessions:
         )  # fmt: skip
         rows.insert(tx, row, digest)
         tx.emit(self._event(via, "session.started", user, identifier))
-        return SessionStarted(identifier, token, self._absolute // SECOND)
+        return SessionStarted(token, Begun(identifier, 1, tx.now, self._idle, self._absolute // SECOND))
 
     def rotate(
         self, tx: Tx, user: bytes, identifier: bytes, methods: tuple[Method, ...], via: Via
@@ -62,10 +73,17 @@ class Sessions:
         renewed = rows.replace_digest(tx, user, identifier, digest, proofs.write(methods))
         if renewed is None:
             return None
-        version, expires_at = renewed
+        version, expires_at, idle = renewed
         tx.void(Tie("session", identifier), version)
         tx.emit(self._event(via, "session.rotated", user, identifier))
-        return SessionStarted(identifier, token, (expires_at - tx.now) // SECOND)
+        return SessionStarted(token, Begun(identifier, version, tx.now, idle, (expires_at - tx.now) // SECOND))
+
+    async def keep(self, started: SessionStarted) -> None:
+        """Makes a session usable, after the commit of its start or rotation and before its secret goes out.
+
+        Raises `Unavailable`; then the secret is dead.
+        """
+        await self._store.keep(started.begun)
 
     def end(self, tx: Tx, user: bytes, identifier: bytes, via: Via) -> bool:
         """Ends one session of `user`; False when it is not theirs or has ended."""
@@ -75,9 +93,11 @@ class Sessions:
         """Ends all sessions of `user` but `keep`; how many."""
         return self._end(tx, user, via, None, keep)
 
-    def live(self, tx: Tx, user: bytes) -> list[SessionRow]:
-        """The sessions that `user` can still use, newest first."""
-        return rows.live(tx, user)
+    async def live(self, user: bytes) -> list[SessionRow]:
+        """The sessions that `user` can still use, newest first. Raises `Unavailable`."""
+        found = await self._store.with_uses(await self._kit.work.read(lambda tx: rows.live(tx, user)))
+        now = self._kit.clock.now()
+        return [row for row in found if row.seen_at + row.idle > now]
 
     def _end(self, tx: Tx, user: bytes, via: Via, wanted: list[bytes] | None, keep: bytes | None) -> int:
         ended = rows.end(tx, user, wanted, keep)

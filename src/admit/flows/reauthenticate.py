@@ -47,6 +47,7 @@ class Reauthenticate:
         done = await self.kit.work.write(body)
         if isinstance(done, Refused):
             raise done.refusal()
+        await self.delivery.sessions.keep(done)
         return done
 
     async def grant(self, user: bytes, grant: bytes, password: str, via: Via) -> None:

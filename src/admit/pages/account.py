@@ -35,7 +35,7 @@ class AccountPage:
             here = quote(f"{self.view.base(request)}/account")
             return self.view.go(request, f"login?next={here}")
         account = await self.rooms.account.me(facts.owner)
-        rows = await self._sign_ins(facts.owner)
+        rows = await self.rooms.delivery.live(facts.owner)
         return self.view.show(
             request, "account", account=account, csrf=self.desk.parts.csrf.issue(facts.binding),
             sign_ins=[_sign_in(row, facts.credential_id) for row in rows],
@@ -75,14 +75,9 @@ class AccountPage:
         facts = (await self.desk.parts.resolve(request)).facts
         if facts is None:
             raise Refusal("resolver.none")
+        if facts.credential.kind == "api_key":
+            raise Refusal("rights.credential_kind", private="a page")
         return facts, form
-
-    async def _sign_ins(self, user: bytes) -> list[SessionRow | GrantRow]:
-        delivery = self.rooms.delivery
-        found: list[SessionRow | GrantRow] = await self.rooms.kit.work.read(
-            lambda tx: [*delivery.sessions.live(tx, user), *delivery.grants.live(tx, user)]
-        )
-        return sorted(found, key=lambda row: row.created_at, reverse=True)
 
 
 def _sign_in(row: SessionRow | GrantRow, current: bytes) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class SessionSettings(Section):
 
     absolute: timedelta = timedelta(hours=24)  # then a new sign-in, however busy it was
     idle: timedelta = timedelta(hours=8)  # silence after which a session is over
-    store: Literal["sql", "valkey"] = "sql"
+    store: Literal["sql", "valkey"] = "sql"  # where their last use is kept; valkey: losing it signs people out
 
 
 class CookieSettings(Section):

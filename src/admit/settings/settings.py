@@ -24,7 +24,7 @@ from admit.settings.sections import (
 
 BUILT_IN_SCOPES = {
     "admit:admin": "Administer accounts, keys, sessions and clients",
-    "admit:verify": "Ask whether an API key is valid",
+    "admit:verify": "Ask whether tokens and API keys are valid, and hear of what was revoked",
 }
 BUILT_IN_ROLES = {"admin": ("admit:admin",)}
 
@@ -36,7 +36,7 @@ class Settings(BaseModel):
 
     issuer: str = "http://127.0.0.1:8000"  # the URL under which people reach it
     database: str = "sqlite:///.admit/admit.sqlite3"  # sqlite:///FILE or postgresql://HOST/NAME
-    valkey: str | None = None  # redis://HOST; then limits are counted there
+    valkey: str | None = None  # redis://HOST; then limits are counted there, and sessions.store may name it
     secret: SecretStr | None = None  # ADMIT_SECRET; without it, on loopback only, .admit/secret is made (0600)
     run_directory: Path = Path(".admit")  # shared by the processes of one host
     brand: Brand = "admit"  # first letters of every key and token
@@ -93,9 +93,8 @@ class Settings(BaseModel):
         if self.tokens.algorithm == "HS256" and len(self.audience) > 1:
             # whoever verifies HS256 can also mint; with a second audience that is somebody else
             raise ValueError("tokens.algorithm HS256 is for one audience; take ES256 when others verify")
-        if self.sessions.store == "valkey":
-            # a setting that does nothing would be believed
-            raise ValueError("sessions.store: sessions in Valkey are not in this release; take sql")
+        if self.sessions.store == "valkey" and self.valkey is None:
+            raise ValueError("sessions.store is valkey, but no valkey URL is set")
         return self
 
     @cached_property

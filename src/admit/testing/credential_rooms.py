@@ -15,6 +15,7 @@ from admit.credentials.live import Feed, Live, Truth
 from admit.credentials.live.hint import Hint, LocalHint
 from admit.credentials.mint import Access, Mint
 from admit.credentials.refresh import Refresh
+from admit.credentials.session_store import SqlSessions
 from admit.credentials.sessions import Sessions
 from admit.credentials.signing_keys import RING, SigningKeys
 from admit.crypto.sealing import MasterSecrets
@@ -57,14 +58,15 @@ class CredentialRooms:
         self.rights = Rights(SCOPES, roles or ROLES)
         self.signing_keys = SigningKeys(self.kit, self.settings, MasterSecrets.parse(master))
         self.mint = Mint(self.settings, self.signing_keys)
-        self.sessions = Sessions(self.kit, self.settings)
+        uses = SqlSessions(database)
+        self.sessions = Sessions(self.kit, self.settings, uses)
         self.grants = Grants(self.kit, self.settings, self.rights)
         self.delivery = Delivery(self.sessions, self.grants, self.mint)
         self.refresh = Refresh(self.kit, self.settings, self.rights, self.mint)
         self.api_keys = ApiKeys(self.kit, self.settings, self.rights)
         self.fence = Fence(self.kit, self.signing_keys)
         self.feed = Feed(self.kit, database, hint or LocalHint())
-        truth = Truth(self.kit, self.settings, self.rights, self.signing_keys, self.api_keys)
+        truth = Truth(self.kit, self.settings, self.rights, self.signing_keys, self.api_keys, uses)
         self.live = Live(self.kit, self.feed, truth, caching=self.settings.tokens.cache)
 
     async def open(self) -> CredentialRooms:

@@ -51,7 +51,7 @@ async def test_a_change_ends_everything_but_this_session(house: House) -> None:
     await house.login()
     await make_key(house, person.id)
     await house.passwords.change(person.id, PASSWORD, OTHER, house.via(), keep=here.delivered.binding)
-    (left,) = await house.database.read(lambda tx: house.delivery.sessions.live(tx, person.id))
+    (left,) = await house.delivery.sessions.live(person.id)
     assert left.id == here.delivered.binding
     assert await house.living(person.id) == 1
     assert await working_keys(house, person.id) == 1

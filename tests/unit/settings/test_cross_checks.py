@@ -13,7 +13,7 @@ from admit.settings import load
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"sessions": {"store": "valkey"}, "valkey": "redis://127.0.0.1"}, "not in this release"),
+        ({"sessions": {"store": "valkey"}}, "no valkey URL is set"),
         ({"identifiers": frozenset({"phone"})}, "identifiers: username, email, or both"),
         ({"rights": {"roles": {"editor": ("write:posts",)}}}, "names unknown scopes: write:posts"),
         ({"rights": {"default_roles": ("nobody",)}}, "names unknown roles: nobody"),

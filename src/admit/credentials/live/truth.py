@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from admit.credentials import methods as proofs
 from admit.credentials.api_keys import ApiKeys
+from admit.credentials.session_store import SessionStore
 from admit.credentials.signing_keys import SigningKeys
 from admit.crypto import jwt
 from admit.crypto.keys import ASYMMETRIC
@@ -28,8 +29,12 @@ _RELOAD_AFTER = 1.0  # seconds between two readings of the signing keys that an 
 class Truth:
     """Reads what is true of a credential now; every method raises `Refusal` with its own reason, or `Unavailable`."""
 
-    def __init__(self, kit: Kit, settings: Settings, rights: Rights, signing_keys: SigningKeys, api_keys: ApiKeys):
+    def __init__(
+        self, kit: Kit, settings: Settings, rights: Rights, signing_keys: SigningKeys, api_keys: ApiKeys,
+        sessions: SessionStore,
+    ) -> None:  # fmt: skip
         self._kit = kit
+        self._uses = sessions
         self._rights = rights
         self._signing_keys = signing_keys
         self._api_keys = api_keys
@@ -54,9 +59,15 @@ class Truth:
         truth = await self._kit.work.read(lambda tx: rows.session(tx, parts.id))
         if truth is None or not hmac.compare_digest(bytes(truth.digest), sha256(parts.secret)):
             raise Refusal("session.unknown")
+        # what has ended in SQL is dead, whatever the other store says or cannot say
         if reason := _session_problem(truth, now):
             raise Refusal(reason)
-        return self._session_facts(truth)
+        seen_at = await self._uses.last_use(truth)
+        if seen_at is None:
+            raise Refusal("session.lost")
+        if seen_at + truth.idle <= now:
+            raise Refusal("session.idle")
+        return self._session_facts(truth, seen_at)
 
     async def access_token(self, text: str) -> Facts:
         """A JWT access token: the token first, then the grant behind it."""
@@ -89,7 +100,7 @@ class Truth:
         await self._signing_keys.reload()
         return jwt.verify(text, self._rules, now)
 
-    def _session_facts(self, truth: SessionTruth) -> Facts:
+    def _session_facts(self, truth: SessionTruth, seen_at: int) -> Facts:
         identifier, user = bytes(truth.id), bytes(truth.user_id)
         return Facts(
             subject=_subject(truth.user_kind, user),
@@ -102,7 +113,7 @@ class Truth:
                 (Tie("user", user), truth.user_version),
                 (Tie("tenant", b"\0\0\0\1"), truth.tenant_version),
             ),
-            deadline=min(truth.expires_at, truth.seen_at + truth.idle),
+            deadline=min(truth.expires_at, seen_at + truth.idle),
             methods=proofs.read(truth.methods),
             binding=identifier,
         )
@@ -125,7 +136,7 @@ class Truth:
                 (Tie("kid", verified.kid.encode()), truth.kid_version or 0),
                 (Tie("tenant", b"\0\0\0\1"), truth.tenant_version),
             ),
-            deadline=verified.expires,
+            deadline=min(verified.expires, truth.expires_at),
             client=truth.client,
             resource=_audience(claims.get("aud")),
             methods=proofs.read(truth.methods),
@@ -140,8 +151,6 @@ def _session_problem(truth: SessionTruth, now: int) -> str | None:
         return "session.ended"
     if truth.expires_at <= now:
         return "session.expired"
-    if truth.seen_at + truth.idle <= now:
-        return "session.idle"
     if truth.user_disabled_at is not None:
         return "session.subject_disabled"
     if truth.fenced_at is not None and truth.created_at <= truth.fenced_at:

@@ -35,16 +35,16 @@ def insert(tx: Tx, row: SessionRow, digest: bytes) -> None:
     tx.connection.execute(sa.insert(sessions).values(tenant=tx.tenant, digest=digest, **row._asdict()))
 
 
-def replace_digest(tx: Tx, user: bytes, identifier: bytes, digest: bytes, methods: str) -> tuple[int, int] | None:
-    """Gives a live session a new secret and methods; its new version and its end, None when it is not alive."""
+def replace_digest(tx: Tx, user: bytes, identifier: bytes, digest: bytes, methods: str) -> tuple[int, int, int] | None:
+    """Gives a live session a new secret and methods; its new version, end and idle limit, None when it is not alive."""
     row = tx.connection.execute(
         sa.update(sessions)
         .where(_owned(tx, user), sessions.c.id == identifier, sessions.c.ended_at.is_(None))
         .where(sessions.c.expires_at > tx.now)
         .values(digest=digest, methods=methods, version=sessions.c.version + 1, seen_at=tx.now)
-        .returning(sessions.c.version, sessions.c.expires_at)
+        .returning(sessions.c.version, sessions.c.expires_at, sessions.c.idle)
     ).one_or_none()
-    return None if row is None else (row.version, row.expires_at)
+    return None if row is None else (row.version, row.expires_at, row.idle)
 
 
 def end(tx: Tx, user: bytes, identifiers: Sequence[bytes] | None, keep: bytes | None) -> list[tuple[bytes, int]]:
@@ -59,11 +59,10 @@ def end(tx: Tx, user: bytes, identifiers: Sequence[bytes] | None, keep: bytes | 
 
 
 def live(tx: Tx, user: bytes) -> list[SessionRow]:
-    """The sessions of `user` that can still be used, newest first."""
+    """The sessions of `user` that have neither ended nor run out, newest first; those too that were silent too long."""
     rows = tx.connection.execute(
         sa.select(*_COLUMNS)
         .where(_owned(tx, user), sessions.c.ended_at.is_(None), sessions.c.expires_at > tx.now)
-        .where(sessions.c.seen_at + sessions.c.idle > tx.now)
         .order_by(sessions.c.id.desc())
     )
     return [_row(row) for row in rows]

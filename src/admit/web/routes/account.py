@@ -6,8 +6,6 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from admit.credentials.grants import GrantRow
-from admit.credentials.sessions import SessionRow
 from admit.credentials.shown import sign_in_json
 from admit.ground.errors import Refusal
 from admit.ground.ids import read
@@ -142,7 +140,7 @@ class AccountRoutes:
     async def sessions(self, request: Request) -> Response:
         """Where one is signed in."""
         facts = self._parts.facts(request)
-        found = await sign_ins(self._rooms, facts.owner)
+        found = await self._rooms.delivery.live(facts.owner)
         return self._parts.json({"sessions": [sign_in_json(row, facts.credential_id) for row in found]})
 
     async def end_others(self, request: Request) -> Response:
@@ -165,15 +163,6 @@ class AccountRoutes:
         response = Response(status_code=204)
         response.raw_headers = [*response.raw_headers, *self._answers.signed_out()]
         return response
-
-
-async def sign_ins(rooms: Rooms, user: bytes) -> list[SessionRow | GrantRow]:
-    """Every session and grant of `user` that still works, newest first."""
-    delivery = rooms.delivery
-    found: list[SessionRow | GrantRow] = await rooms.kit.work.read(
-        lambda tx: [*delivery.sessions.live(tx, user), *delivery.grants.live(tx, user)]
-    )
-    return sorted(found, key=lambda row: row.created_at, reverse=True)
 
 
 def sign_in_id(text: str) -> bytes:

@@ -21,7 +21,7 @@ from admit.people.account import account_json
 from admit.rooms import Rooms
 from admit.web.documented import refusals
 from admit.web.intake import Body, Intake, Line
-from admit.web.routes.account import sign_in_id, sign_ins
+from admit.web.routes.account import sign_in_id
 from admit.web.routes.parts import Parts
 
 Limit = Annotated[int, Query(ge=1, le=200)]
@@ -134,7 +134,7 @@ class AdminRoutes:
 
     async def sessions(self, user_id: str) -> Response:
         """Where somebody is signed in."""
-        found = await sign_ins(self._rooms, _user(user_id))
+        found = await self._rooms.delivery.live(_user(user_id))
         return self._parts.json({"sessions": [sign_in_json(row, None) for row in found]})
 
     async def end_all(self, user_id: str, request: Request) -> Response:
