@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from fastapi import APIRouter, FastAPI, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from starlette.applications import Starlette
 
 from admit import pages
@@ -49,6 +49,9 @@ from admit.web.routes.parts import Parts
 from admit.web.routes.signing_in import SigningIn
 from admit.web.routes.verifying import VerifyingRoutes
 from admit.web.site import Site
+
+if TYPE_CHECKING:
+    from admit.remote import Remote, RemoteOptions
 
 
 class Options(TypedDict, total=False):
@@ -116,6 +119,26 @@ class Admit(Declared):
         self._site: Site | None = None
         self._opening: asyncio.Lock | None = None
         self._pages = True
+
+    @staticmethod
+    def remote(
+        issuer: str,
+        audience: str | Iterable[str],
+        key: str | SecretStr | None = None,
+        *,
+        offline: bool = False,
+        **options: Unpack[RemoteOptions],
+    ) -> Remote:
+        """The verifier, for a service without our database: the same `require`, on tokens and API keys of `issuer`.
+
+        `audience` is what the issuer's tokens call this service. `key` is an API key of the issuer with the scope
+        `admit:verify`. Without one `offline=True` has to be said: API keys are refused then, and a revocation or a lost
+        right is seen when the token expires. Raises `SettingsError`.
+        """
+        # what asks over HTTP is loaded where it is used: it would cost every other start some 50 ms
+        from admit.remote import Remote
+
+        return Remote(issuer, audience, key, offline, options)
 
     @property
     def account(self) -> AccountOf:

@@ -22,7 +22,7 @@ from admit.settings import Settings
 from admit.stores.sql import api_keys as rows
 from admit.stores.sql.api_keys import KeyRow, KeyTruth, OwnerRow
 
-__all__ = ["AS_IS", "ApiKeys", "By", "Changes", "Created", "KeyRow", "KeyTruth", "Leave", "Terms", "facts"]
+__all__ = ["AS_IS", "ApiKeys", "By", "Changes", "Created", "KeyRow", "KeyTruth", "Leave", "Terms", "facts", "precheck"]
 
 #: no deadline of its own: what a 64-bit column can hold
 NEVER = 2**63 - 1
@@ -157,16 +157,7 @@ class ApiKeys:
 
         Refuses `api_key.malformed`, `api_key.checksum`, `api_key.environment`.
         """
-        shape = api_key_shape(self._brand, text)
-        if shape is None:
-            return Refused("api_key.malformed")
-        form = api_key_format(self._brand, *shape)
-        payload = form.parse(text)
-        if payload is None:
-            return Refused("api_key.checksum" if form.problem(text) == "checksum" else "api_key.malformed")
-        if shape[1] != self._settings.environment:
-            return Refused("api_key.environment")
-        return KeyParts.unpack(payload)
+        return precheck(text, self._brand, self._settings.environment)
 
     def read(self, tx: Tx, parts: KeyParts) -> Facts | Refused:
         """The truth about a key that passed `precheck`: one query; then as `facts`."""
@@ -228,6 +219,20 @@ class ApiKeys:
         if row is None:
             raise LookupError("an API key vanished inside its own transaction")
         return row
+
+
+def precheck(text: str, brand: str, environment: str) -> KeyParts | Refused:
+    """See `ApiKeys.precheck`; for services that have no keys of their own."""
+    shape = api_key_shape(brand, text)
+    if shape is None:
+        return Refused("api_key.malformed")
+    form = api_key_format(brand, *shape)
+    payload = form.parse(text)
+    if payload is None:
+        return Refused("api_key.checksum" if form.problem(text) == "checksum" else "api_key.malformed")
+    if shape[1] != environment:
+        return Refused("api_key.environment")
+    return KeyParts.unpack(payload)
 
 
 def facts(truth: KeyTruth, now: int, rights: Rights) -> Facts | Refused:

@@ -17,15 +17,22 @@ from admit.web.documented import components, describe_refusals
 from admit.web.require import AccountOf, Optional, Require
 from admit.web.site import Site
 
+_BY_COOKIE = frozenset({"session", "refresh", "csrf"})
 
-def describe(app: FastAPI, settings: Settings, site: Callable[[], Site]) -> None:
-    """Has `app.openapi()` name our schemes at every route that requires something, and list our own routes."""
+
+def describe(app: FastAPI, settings: Settings, site: Callable[[], Site], *, cookies: bool = True) -> None:
+    """Has `app.openapi()` name our schemes at every route that requires something, and list our own routes.
+
+    Without `cookies`, for a service that takes credentials in headers only.
+    """
     original = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = original()
             complete(schema, app, settings, site())
+            if not cookies:
+                _without_cookies(schema)
         assert app.openapi_schema is not None  # noqa: S101
         return app.openapi_schema
 
@@ -54,6 +61,16 @@ def complete(schema: dict[str, Any], app: FastAPI, settings: Settings, site: Sit
     schema.setdefault("paths", {}).update(ours["paths"])
     for kind in ("schemas", "responses"):
         schema["components"].setdefault(kind, {}).update(ours["components"].get(kind, {}))
+
+
+def _without_cookies(schema: dict[str, Any]) -> None:
+    schemes = schema["components"]["securitySchemes"]
+    for name in _BY_COOKIE:
+        del schemes[name]
+    for item in schema["paths"].values():
+        for operation in item.values():
+            if isinstance(operation, dict) and "security" in operation:
+                operation["security"] = [one for one in operation["security"] if not _BY_COOKIE & one.keys()]
 
 
 def _schemes(schema: dict[str, Any], settings: Settings) -> None:
