@@ -23,7 +23,7 @@ from admit.ground.logs import logger
 from admit.ground.work import Tx
 from admit.jobs.leader import Step
 from admit.settings import Settings
-from admit.stores.sql import claims, cursors, events, feed, grants, jobs, limits, sessions
+from admit.stores.sql import claims, cursors, events, feed, grants, jobs, limits, passwords, sessions
 from admit.stores.sql.events import EventRow
 
 log = logger("admit.background")
@@ -66,6 +66,7 @@ class Cleaning:
             feed.forget,
             claims.forget,
             limits.forget,
+            passwords.forget_devices,
             self._tickets.forget,
             self._api_keys.forget,
             lambda tx: grants.clean_nonces(tx, tx.now - micros(self._grace)),

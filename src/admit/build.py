@@ -95,7 +95,7 @@ def _kept_secret(path: Path) -> str:
                 # secret, and none of them, nor a start after a crash, ever reads an empty one
                 os.link(made, path)
         finally:
-            os.unlink(made)
+            Path(made).unlink()
     return path.read_text().strip()
 
 

@@ -24,11 +24,11 @@ pytestmark = pytest.mark.proof("ASVS-7.4.1", "ASVS-7.4.2")
 class Socket:
     """One WebSocket connection to an ASGI application, spoken directly."""
 
-    def __init__(self, app: Any, headers: dict[str, str]) -> None:
+    def __init__(self, app: Any, headers: dict[str, str], path: str = "/echo") -> None:
         self._in: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.out: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         scope = {
-            "type": "websocket", "path": "/echo", "raw_path": b"/echo", "query_string": b"", "scheme": "ws",
+            "type": "websocket", "path": path, "raw_path": path.encode(), "query_string": b"", "scheme": "ws",
             "root_path": "", "subprotocols": [], "client": ("127.0.0.1", 5), "server": ("127.0.0.1", 8000),
             "headers": [(b"host", b"127.0.0.1:8000"), *((k.encode(), v.encode()) for k, v in headers.items())],
         }  # fmt: skip
@@ -170,3 +170,35 @@ async def test_the_deadline_is_checked_and_closes_it(stand: Stand) -> None:
     assert (await socket.heard())["type"] == "websocket.accept"
     stand.clock.advance(timedelta(seconds=1))
     assert (await socket.heard())["code"] == 4401
+
+
+async def test_a_lost_right_closes_it(stand: Stand) -> None:
+    # the handler asked for the right once, at the handshake
+    user = await stand.person()
+    token, _ = await stand.bearer(user)
+    socket = Socket(stand.app, {"authorization": f"Bearer {token}"})
+    assert (await socket.heard())["type"] == "websocket.accept"
+    accounts = stand.auth.rooms.accounts
+    await stand.auth.rooms.kit.work.write(lambda tx: accounts.revoke(tx, user, ["member"], Via()))
+    heard = await socket.heard()
+    assert (heard["type"], heard["code"]) == ("websocket.close", 4401)
+
+
+async def test_one_that_was_accepted_before_it_was_asked_for_is_watched_too(stand: Stand) -> None:
+    require = stand.auth.require("talk")
+
+    @stand.app.websocket("/late")
+    async def late(socket: WebSocket) -> None:
+        await socket.accept()
+        await require(socket)
+        await socket.send_text("welcome")
+        async for text in socket.iter_text():
+            await socket.send_text(text)
+
+    user = await stand.person()
+    token, grant = await stand.bearer(user)
+    socket = Socket(stand.app, {"authorization": f"Bearer {token}"}, "/late")
+    assert [(await socket.heard())["type"] for _ in range(2)] == ["websocket.accept", "websocket.send"]
+    await stand.auth.rooms.kit.work.write(lambda tx: stand.auth.rooms.delivery.end(tx, user, grant, Via()))
+    heard = await socket.heard()
+    assert (heard["type"], heard["code"]) == ("websocket.close", 4401)

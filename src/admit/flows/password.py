@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from admit.credentials.api_keys import ApiKeys, By
 from admit.credentials.delivery import Delivery
 from admit.credentials.tickets import TicketRow, Tickets
-from admit.flows.email import RESET
+from admit.flows.email import RESET, VERIFY
 from admit.flows.gate import Gate
 from admit.flows.proof import PasswordProof
 from admit.ground.errors import Refused
@@ -113,15 +113,16 @@ class Passwords:
         if user is None or account_rows.get(tx, user) is None:
             return Refused("ticket.unknown")
         self._replace(tx, user, hash_, via, "password.reset", None)
-        self.tickets.void_all(tx, RESET, user)
         if self._proved_first(tx, ticket, user, via):
             # until now nobody had proved the address: whoever made the account must not keep a key to it
             self._end_keys(tx, user, via)
         return None
 
     def _end_keys(self, tx: Tx, user: bytes, via: Via) -> None:
-        for key in self.keys.list(tx, user):
-            self.keys.revoke(tx, user, key.id, By(frozenset(), via))
+        # their service accounts' too: a stranger who made the account could have hidden a way back there
+        for owner in (user, *(service.id for service in self.accounts.services_of(tx, user))):
+            for key in self.keys.list(tx, owner):
+                self.keys.revoke(tx, owner, key.id, By(frozenset(), via))
 
     def _proved_first(self, tx: Tx, ticket: TicketRow, user: bytes, via: Via) -> bool:
         first = account_rows.verify_identifier(tx, user, "email", str(ticket.data.get("email", "")))
@@ -133,6 +134,9 @@ class Passwords:
         # the new hash first: a login with the old one that is under way then either ends here or is refused
         rows.replace(tx, user, hash_)
         self.delivery.end_all(tx, user, via, keep)
+        for purpose in (RESET, VERIFY):
+            # a link that somebody had sent elsewhere while they knew the old password must not bring them back
+            self.tickets.void_all(tx, purpose, user)
         shown = show("usr", user)
         tx.emit(via.event(event, subject=shown))
         tx.enqueue(Job("mail", {"template": "password_changed", "user": shown, "at": tx.now}))

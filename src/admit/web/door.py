@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
+from admit.flows.gate import network
 from admit.ground.clock import Clock
 from admit.ground.errors import Refusal
 from admit.ground.principal import Principal
@@ -62,7 +63,7 @@ class Door:
     async def hit(self, scope: Scope, limit: Limit, who: str | None) -> None:
         """Counts a hit on a route: per `who`, or per address, and per route."""
         context, gate = self.context(scope), self._open()
-        caller = who if who is not None else gate.via(context).address or "-"
+        caller = who if who is not None else network(gate.via(context).address or "-")
         route = getattr(scope.get("route"), "path", None) or scope["path"]
         assert self.limits is not None  # noqa: S101
         hit = await self.limits.hit(f"route:{limit.name}:{scope.get('method', 'WS')}:{route}:{caller}", limit)

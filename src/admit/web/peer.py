@@ -13,8 +13,9 @@ from admit.settings import Settings
 from admit.settings.settings import is_loopback
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-#: what Starlette's TestClient says its address is; no socket can say that
-TEST_CLIENT = "testclient"
+#: where Starlette's TestClient says it is. The port too: uvicorn believes `X-Forwarded-For: testclient` from loopback
+TEST_CLIENT = ("testclient", 50000)
+_LONGEST_HOST = 255 + len(":65535")
 
 
 class Peer:
@@ -61,15 +62,16 @@ class Peer:
         """`secure_enough` and `knows_host` for a request with one Host header."""
         if self._needs_https and self.scheme(scope) != "https":
             return False
-        return (host is not None and self._serves(host)) or self.knows_host(scope)
+        return (host is not None and len(host) <= _LONGEST_HOST and self._serves(host)) or self.knows_host(scope)
 
     def knows_host(self, scope: Scope) -> bool:
         """Whether the Host header names the issuer, a further configured host, or loopback."""
         values = [value for name, value in scope["headers"] if name == b"host"]
         client = scope.get("client")
-        if client is not None and client[0] == TEST_CLIENT:
+        if client is not None and tuple(client) == TEST_CLIENT:
             return True
-        return len(values) == 1 and self._serves(values[0])
+        # the length first: what is asked is remembered, and must not be a memory of kilobytes each
+        return len(values) == 1 and len(values[0]) <= _LONGEST_HOST and self._serves(values[0])
 
     def _is_served(self, host: bytes) -> bool:
         name = _host_name(host.decode("latin-1"))

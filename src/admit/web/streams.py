@@ -1,7 +1,8 @@
 """Open connections outlive requests: one whose credential dies is closed with 4401 (mechanism: ties and a deadline).
 
 A WebSocket registers the ties of its caller when it is accepted. A void of one of them, or the deadline, makes us read
-the truth again: still alive, it goes on; dead, the client gets close code 4401 and the application a disconnect.
+the truth again: still alive, it goes on; dead or with fewer rights, the client gets close code 4401 and the application
+a disconnect.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Watched:
             if dead.done():
                 return
             await send(message)
-            if message["type"] == "websocket.accept":
+            # asked each time: an application may accept first and ask who is there afterwards
+            if self._stop is None and message["type"] in ("websocket.accept", "websocket.send"):
                 self._watch(send)
 
         async def hear() -> Message:
@@ -86,6 +88,10 @@ class Watched:
             # nobody can say that it is alive: closed, never an open door
             await self._close(send, UNSURE)
         else:
+            if resolved.facts is not None and not facts.scopes >= resolved.facts.scopes:
+                # the application asked for its rights once, at the handshake: it has to ask again
+                await self._close(send, DIED)
+                return
             self._schedule(gate, facts, lambda: self._again(gate, send))
 
     def _again(self, gate: Gate, send: Send) -> None:

@@ -123,6 +123,7 @@ devices = _table(
     PrimaryKeyConstraint("tenant", "digest"),
     _owned_by("user_id", "users"),
     Index(None, "tenant", "user_id"),
+    Index(None, "tenant", "expires_at"),
 )
 
 clients = _table(

@@ -32,4 +32,6 @@ def version(tx: Tx, tie: Tie) -> int | None:
         wanted = sa.select(table.c.version).where(table.c.tenant == tx.tenant, table.c.id == tie.id)
     else:
         return None
-    return tx.connection.execute(wanted.with_for_update(read=True)).scalar()
+    # whoever acts on an account changes its row or holds it next: two that held it together would both wait for ever
+    alone = tie.kind == "user"
+    return tx.connection.execute(wanted.with_for_update(read=not alone, key_share=alone)).scalar()

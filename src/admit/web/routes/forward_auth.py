@@ -16,6 +16,8 @@ from admit.web.routes.parts import Parts
 # the method that counts is the one that the proxy names, so a cookie may need its token here
 _BY_ANY: dict[str, Any] = {"security": [{"bearer": []}, {"apiKey": []}, {"session": []}, {"session": [], "csrf": []}]}
 
+_HANDSHAKE = frozenset({b"sec-websocket-key", b"sec-websocket-version"})
+
 
 class ForwardAuth:
     """`GET /verify`: 200 with who is calling in headers, or the refusal to pass on."""
@@ -32,7 +34,8 @@ class ForwardAuth:
 
     async def verify(self, request: Request, scope: Annotated[str, Query(max_length=2000)] = "") -> Response:
         """`scope` names what the asking route demands. Cookies count for unsafe methods only with their CSRF token, so
-        the proxy has to say the method in `X-Original-Method`; without it a request by cookie counts as unsafe.
+        the proxy has to say the method in `X-Original-Method`; without it a request by cookie counts as unsafe. A
+        WebSocket handshake by cookie needs an Origin of ours.
         """
         wanted = tuple(sorted(self._rights.known(split(scope))))
         context, gate = _asked_about(request), self._parts.door.gate
@@ -56,4 +59,6 @@ class ForwardAuth:
 def _asked_about(request: Request) -> RequestContext:
     sent = request.headers.getlist("x-original-method")
     method = sent[0].upper() if len(sent) == 1 else "POST"
-    return RequestContext({**request.scope, "method": method})
+    # a handshake is a GET with side effects that no preflight stops; a proxy may drop Upgrade from what it asks us
+    kind = "websocket" if _HANDSHAKE & {name for name, _ in request.scope["headers"]} else "http"
+    return RequestContext({**request.scope, "type": kind, "method": method})

@@ -121,6 +121,9 @@ class SigningIn:
         elif token is not None:
             await self._check_bound(request, token)
             await self._rooms.refresh.end(token, self._parts.via(request))
+        else:
+            # cookies that were not sent along would still be removed by the answer
+            self._parts.csrf.check_origin(request.scope)
         response.raw_headers = [*response.raw_headers, *self._answers.signed_out()]
         return response
 
