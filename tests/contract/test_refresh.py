@@ -1,4 +1,4 @@
-"""Refreshing against the shipped suites: the decision table on three engines, the races among processes on two."""
+"""Sessions, grants and refreshing against the shipped suites: the decision table on three engines, the races among processes on two."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from admit.stores.sql.database import open_database
 from admit.testing.clock import ManualClock
 from admit.testing.credential_rooms import CredentialRooms, rooms_on
+from admit.testing.credential_suite import CredentialContract
 from admit.testing.refresh_suite import RefreshContract, RefreshRaces
 from admit.testing.store_racers import Racers
 from tests.parts.postgres import TempPostgres
@@ -36,7 +37,7 @@ async def _migrated(url: str) -> str:
     return url
 
 
-class TestSQLite(RefreshContract):
+class TestSQLite(RefreshContract, CredentialContract):
     pytestmark = ONCE
 
     @pytest.fixture
@@ -45,7 +46,7 @@ class TestSQLite(RefreshContract):
             yield rooms
 
 
-class TestSQLiteInMemory(RefreshContract):
+class TestSQLiteInMemory(RefreshContract, CredentialContract):
     pytestmark = ONCE
 
     @pytest.fixture
@@ -57,7 +58,7 @@ class TestSQLiteInMemory(RefreshContract):
         await rooms.close()
 
 
-class TestPostgreSQL(RefreshContract):
+class TestPostgreSQL(RefreshContract, CredentialContract):
     pytestmark = ONCE
 
     @pytest.fixture

@@ -8,14 +8,11 @@ from typing import Any
 from admit.build import open_store
 from admit.cli.opening import here, operator, within
 from admit.cli.terminal import Json, Terminal, Yes, confirm
+from admit.credentials.fence import Fence
 from admit.ground.clock import iso
 from admit.ground.events import Via
 from admit.ground.logs import mask
-from admit.ground.principal import Tie
-from admit.ground.work import Tx
 from admit.rooms import Rooms
-from admit.settings import Settings
-from admit.stores.sql import truth
 from admit.stores.sql.migrations import current, head
 
 
@@ -55,21 +52,6 @@ def fence(yes: Yes = False, as_json: Json = False) -> None:
 
 
 async def _fence(rooms: Rooms) -> dict[str, Any]:
-    def body(tx: Tx) -> int:
-        tx.void(Tie("tenant", tx.tenant.to_bytes(4, "big")), truth.fence(tx))
-        tx.emit(Via().event("fence.raised", actor=operator()))
-        return tx.now
-
-    at = await rooms.kit.work.write(body)
-    return {"fenced_at": iso(at), "signing_keys": await _replace_keys(rooms, rooms.settings)}
-
-
-async def _replace_keys(rooms: Rooms, settings: Settings) -> dict[str, Any] | None:
-    """A new key that signs at once, and the death of all before it: a revoked one may have come back to life."""
-    if settings.tokens.algorithm == "HS256":
-        return None
-    old = [key.kid for key in rooms.signing_keys.ring.keys if key.revoked_at is None]
-    active = await rooms.signing_keys.rotate(Via(), at_once=True)
-    for kid in old:
-        await rooms.signing_keys.revoke(kid, Via())
-    return {"active": active, "revoked": old}
+    raised = await Fence(rooms.kit, rooms.signing_keys).raise_now(Via(), operator())
+    keys = None if raised.active is None else {"active": raised.active, "revoked": raised.revoked}
+    return {"fenced_at": iso(raised.at), "signing_keys": keys}
