@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from starlette.types import Scope
 
+from admit.ground.errors import Refusal
 from admit.settings import Settings
 
 Header = tuple[bytes, bytes]
+_LARGEST = 4096  # RFC 6265bis section 5.6: name and value together
 
 
 class Cookies:
@@ -26,7 +28,10 @@ class Cookies:
         self.refresh = self._name(names.refresh, "__Secure-")
 
     def set(self, name: str, value: str, *, lives: int, path: str = "/") -> Header:
-        """A Set-Cookie header; `lives` in seconds."""
+        """A Set-Cookie header; `lives` in seconds. Refuses (`internal`) what browsers would drop without a word."""
+        if len(name) + len(value) > _LARGEST:
+            much = f"{name} is {len(value)} bytes, more than a cookie holds: fewer claims, or deliver=session"
+            raise Refusal("request.internal", private=much)
         secure = "; Secure" if self._secure else ""
         text = f"{name}={value}; Path={path}; Max-Age={lives}; HttpOnly{secure}; SameSite={self._same_site}"
         return b"set-cookie", text.encode("latin-1")

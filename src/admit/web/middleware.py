@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from admit.web.site import Site
 
 Header = tuple[bytes, bytes]
+# an answer of ours that is no page can run nothing, even where a browser shows it as one (ASVS 3.2.1)
+_NO_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
 
 
@@ -39,7 +41,7 @@ class Middleware:
         site = self._site()
         context = site.door.context(scope)
         owned = site.owns(get_route_path(scope))
-        answer = _Answer(send, site.headers if owned else (), context)
+        answer = _Answer(send, site.headers if owned else (), context, owned=owned)
         if (owned or self._cors) and kind == "http":
             cors = site.cors
             answer.extra = [*answer.extra, *cors.headers(scope)]
@@ -73,10 +75,11 @@ def _watched(app: ASGIApp, site: Site, context: RequestContext) -> ASGIApp:
 class _Answer:
     """The `send` of one request: adds the request id, the limits that were hit, and `extra`."""
 
-    __slots__ = ("context", "extra", "send", "started")
+    __slots__ = ("context", "extra", "owned", "send", "started")
 
-    def __init__(self, send: Send, extra: list[Header] | tuple[()], context: RequestContext) -> None:
+    def __init__(self, send: Send, extra: list[Header] | tuple[()], context: RequestContext, *, owned: bool) -> None:
         self.send = send
+        self.owned = owned
         self.extra: list[Header] | tuple[()] = extra
         self.context = context
         self.started = False
@@ -89,6 +92,8 @@ class _Answer:
             context = self.context
             # a list of our own: an application may hand the same header list to several responses
             headers = [*message.get("headers", ()), context.id_header, *self.extra]
+            if self.owned and not any(name == b"content-security-policy" for name, _ in headers):
+                headers.append(_NO_PAGE)
             if context.hits:
                 # Retry-After belongs to the refusal, which has it already
                 headers += [field for field in limit_headers(context.hits) if field[0] != b"retry-after"]

@@ -62,6 +62,8 @@ class Answers:
         cookies = self.cookies
         return [
             NO_STORE,
+            # what scripts stored while somebody was signed in is not for whoever comes next (ASVS 14.3.1)
+            (b"clear-site-data", b'"storage"'),
             cookies.clear(cookies.session),
             cookies.clear(cookies.access),
             cookies.clear(cookies.refresh, path=self._refresh_path),
