@@ -28,6 +28,7 @@ from admit.settings import Settings, TokenSettings
 from admit.stores.sql import accounts, feed, schema, sessions
 from admit.testing.clock import ManualClock
 from admit.testing.credential_rooms import CredentialRooms, rooms_on
+from tests.parts.looking import pause
 from tests.parts.postgres import TempPostgres
 from tests.parts.stores import migrate
 
@@ -233,7 +234,7 @@ async def test_what_commits_late_is_not_missed(
         for _ in range(500):
             if await here.database.read(lambda tx: tx.connection.execute(waits).scalar()):
                 break
-            await asyncio.sleep(0.01)
+            await pause()
         for other in others:
             await elsewhere.database.write(change(other, roles="reader"))
             await here.feed.poll()

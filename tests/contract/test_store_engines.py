@@ -21,6 +21,7 @@ from admit.stores.sql import feed, postgresql, schema, sqlite
 from admit.stores.sql.database import Database, open_database
 from admit.testing.clock import ManualClock
 from admit.testing.store_suite import TIE, leave_traces, names, put
+from tests.parts.looking import pause
 from tests.parts.postgres import TempPostgres
 from tests.parts.processes import children
 from tests.parts.stores import migrate
@@ -42,7 +43,7 @@ async def until(ready: Callable[[], bool]) -> None:
     for _ in range(PATIENCE):
         if ready():
             return
-        await asyncio.sleep(0.01)
+        await pause()
     raise AssertionError("it did not come to that")
 
 
@@ -51,7 +52,7 @@ async def works_again(database: Database, name: str) -> None:
         try:
             await database.write(lambda tx: put(tx, name))
         except Unavailable:
-            await asyncio.sleep(0.01)
+            await pause()
         else:
             break
     assert name in await database.read(names)
@@ -434,7 +435,7 @@ async def _wait_for_locks(database: Database, number: int) -> None:
     for _ in range(PATIENCE):
         if (await database.watch(lambda tx: tx.connection.execute(waits).scalar()))[0] == number:
             return
-        await asyncio.sleep(0.01)
+        await pause()
     raise AssertionError("nobody waits")
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +13,11 @@ import httpx2
 from admit import Admit
 from admit.build import open_rooms
 from admit.crypto.sealing import generate
-from admit.ground.errors import Unavailable
 from admit.rooms import Rooms
 from tests.parts.servers import Server, Servers
 
 PASSWORD = "Correct Horse 1 Battery!"
 APP = "tests.processes.app:app"
-LOOKS = 1000  # 10 ms apart
 SECRET = generate()  # one for all processes of a test run
 
 
@@ -107,22 +104,3 @@ async def signed_in(client: httpx2.AsyncClient, name: str = "ann") -> Person:
     assert (await person.register()).status_code == 202
     assert (await person.login()).status_code == 200
     return person
-
-
-async def eventually(ask: Callable[[], Awaitable[bool]], looks: int = LOOKS) -> int:
-    """Asks until the answer is yes; how many looks it took. A bound, not a wait: it ends with the first yes."""
-    for look in range(looks):
-        if await ask():
-            return look
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not come to that")
-
-
-async def settled(ask: Callable[[], Awaitable[Any]]) -> Any:
-    """The answer of a store that is coming back."""
-    for _ in range(LOOKS):
-        try:
-            return await ask()
-        except Unavailable:
-            await asyncio.sleep(0.01)
-    raise AssertionError("the store did not come back")

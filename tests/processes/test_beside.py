@@ -14,9 +14,10 @@ from admit.crypto.sealing import generate
 from admit.ground.events import Via
 from admit.ground.ids import read
 from admit.ground.work import Tx
+from tests.parts.looking import eventually
 from tests.parts.servers import Servers
 from tests.parts.stores import migrate
-from tests.processes.callers import Person, beside, caller, eventually, serve, signed_in
+from tests.processes.callers import Person, beside, caller, serve, signed_in
 
 DEAD = pytest.mark.proof("ASVS-7.4.1", "ASVS-7.4.2")
 BOUND = 2.0  # seconds

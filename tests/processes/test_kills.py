@@ -13,10 +13,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.parts.looking import eventually
 from tests.parts.ports import free_port, is_open
 from tests.parts.servers import Server, Servers
 from tests.parts.stores import migrate
-from tests.processes.callers import Person, caller, eventually, settings
+from tests.processes.callers import Person, caller, settings
 
 KILLS = 10
 ACTORS = 4

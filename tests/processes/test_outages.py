@@ -8,10 +8,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.parts.looking import eventually
 from tests.parts.postgres import TempPostgres
 from tests.parts.servers import Servers
 from tests.parts.valkey import TempValkey
-from tests.processes.callers import Person, caller, eventually, serve, signed_in
+from tests.processes.callers import Person, caller, serve, signed_in
 
 CLOSED = pytest.mark.proof("ASVS-16.5.2", "ASVS-16.5.3")
 

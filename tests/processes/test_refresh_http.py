@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts.looking import eventually
 from tests.parts.servers import Servers
 from tests.parts.stores import migrate
-from tests.processes.callers import Person, caller, eventually, serve, signed_in
+from tests.processes.callers import Person, caller, serve, signed_in
 
 RACE = pytest.mark.proof("ASVS-15.4.2", "ASVS-2.3.4")
 
