@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 
+import httpx2
 import pytest
 import sqlalchemy as sa
 from asgi_lifespan import LifespanManager
@@ -23,7 +25,7 @@ from admit.stores.sql.schema import devices, grants
 from admit.testing.clock import ManualClock
 from admit.web.peer import TEST_CLIENT, Peer
 from tests.flows.conftest import ISSUER, Open
-from tests.flows.stand import OTHER_PASSWORD, PASSWORD, WIDE, Stand, code, set_cookies
+from tests.flows.stand import OTHER_PASSWORD, PASSWORD, RIGHTS, WIDE, Stand, code, set_cookies
 
 HOUR = timedelta(hours=1)
 EVIL = {"Origin": "https://evil.test", "Sec-Fetch-Site": "cross-site"}
@@ -222,3 +224,48 @@ def test_a_crash_leaves_no_empty_secret(
     (tmp_path / "secret").write_text("")
     with pytest.raises(SettingsError):
         build.master_secrets(settings)
+
+
+@pytest.mark.proof("ASVS-6.3.1")
+async def test_whoever_comes_by_a_unix_socket_is_counted(opened: Open) -> None:
+    # servers give no address there, and what has none was counted by no limit of an address
+    async with opened("fastapi") as stand:
+        transport = httpx2.ASGITransport(cast("Any", stand.app), client=cast("Any", None))
+        async with httpx2.AsyncClient(transport=transport, base_url=ISSUER) as nobody:
+            body = {"username": "x", "password": "short"}
+            got = [(await nobody.post("/auth/register", json=body)).status_code for _ in range(6)]
+    assert got == [422] * 5 + [429]
+
+
+def test_a_proxy_on_a_unix_socket_is_believed_as_on_loopback(admit: Callable[..., Admit]) -> None:
+    forwarded = [(b"x-forwarded-for", b"203.0.113.7"), (b"x-forwarded-proto", b"https")]
+    for client in (None, ("", 0), ("127.0.0.1", 1)):
+        scope = {"headers": forwarded, "client": client, "scheme": "http"}
+        peer = Peer(admit(trusted_proxies=("127.0.0.0/8",)).settings)
+        assert (peer.address(scope), peer.scheme(scope)) == ("203.0.113.7", "https")
+        peer = Peer(admit().settings)
+        assert (peer.address(scope), peer.scheme(scope)) == ("127.0.0.1", "http")
+
+
+async def test_verbs_of_an_administrator_read_the_truth_again(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a role that was taken away a moment ago on another host, of which this process has not heard yet
+    roles = {**RIGHTS["roles"], "admin": ("admit:admin",)}
+    async with opened("fastapi", limits=WIDE, **{**RIGHTS, "roles": roles}) as stand:
+        await stand.person("root", "admin")
+        await stand.person("alice", "admin")
+        alice = await stand.signed_in("alice")
+        kid = (await alice.get("/auth/admin/signing-keys")).json()["signing_keys"][0]["kid"]
+        shown = (await stand.account("alice")).shown
+        monkeypatch.setattr(stand.auth.rooms.live.feed, "apply", lambda voids: None)
+        user = (await stand.account("alice")).id
+        await stand.write(lambda tx: stand.auth.rooms.accounts.revoke(tx, user, ["admin"], Via()))
+        for method, path in (
+            ("POST", "signing-keys/rotate"), ("DELETE", f"signing-keys/{kid}"), ("DELETE", "findings/fnd_x"),
+            ("POST", f"users/{shown}/password-reset"), ("PATCH", f"users/{shown}"),
+        ):  # fmt: skip
+            body: Any = {"disabled": False} if method == "PATCH" else None
+            answer = await alice.request(method, f"/auth/admin/{path}", json=body)
+            assert answer.status_code == 401, (path, answer.text)
+        for method, path in (("DELETE", "sessions"), ("PATCH", "me")):
+            body = {"profile": {}} if method == "PATCH" else None
+            assert (await alice.request(method, f"/auth/{path}", json=body)).status_code == 401, path

@@ -94,7 +94,8 @@ def limit(asked: tuple[int, int] | None, held: frozenset[str], settings: KeySett
     if asked is None:
         return None
     hits, per = asked
-    if not (1 <= hits <= 2**31 - 1 and SHORTEST_WINDOW <= per <= LONGEST_WINDOW):
+    # more than one hit a microsecond cannot be counted: such a key would fail at every use
+    if not (1 <= hits <= min(2**31 - 1, per) and SHORTEST_WINDOW <= per <= LONGEST_WINDOW):
         raise wrong("limit", "At least one hit, per one second up to one day", "api_key.limit")
     more = hits > settings.limit or hits * micros(settings.limit_per) > settings.limit * per
     if more and ADMIN not in held:

@@ -15,6 +15,7 @@ from admit.settings.settings import is_loopback
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: where Starlette's TestClient says it is. The port too: uvicorn believes `X-Forwarded-For: testclient` from loopback
 TEST_CLIENT = ("testclient", 50000)
+LOOPBACK = "127.0.0.1"
 _LONGEST_HOST = 255 + len(":65535")
 
 
@@ -32,11 +33,10 @@ class Peer:
         self._trusts = lru_cache(4096)(self._is_proxy)
         self._serves = lru_cache(4096)(self._is_served)
 
-    def address(self, scope: Scope) -> str | None:
+    def address(self, scope: Scope) -> str:
         """The caller's address: the socket's, or the nearest one in X-Forwarded-For that is no proxy of ours."""
-        client = scope.get("client")
-        address: str | None = client[0] if client else None
-        if not self._proxies or address is None or not self._trusts(address):
+        address = _socket(scope)
+        if not self._proxies or not self._trusts(address):
             return address
         for hop in reversed(_list(scope, b"x-forwarded-for")):
             if not _is_address(hop):
@@ -85,8 +85,7 @@ class Peer:
         return self.knows_host(scope) and origin == f"{self.scheme(scope)}://{host}"
 
     def _from_proxy(self, scope: Scope) -> bool:
-        client = scope.get("client")
-        return client is not None and self._trusts(client[0])
+        return self._trusts(_socket(scope))
 
     def _is_proxy(self, address: str) -> bool:
         try:
@@ -94,6 +93,15 @@ class Peer:
         except ValueError:
             return False
         return any(parsed in network for network in self._proxies)
+
+
+def _socket(scope: Scope) -> str:
+    """The address at the other end. A Unix socket has none: whoever is there is on this machine, as on loopback.
+
+    Never nothing: what has no address is counted by no limit of an address.
+    """
+    client = scope.get("client")
+    return (client[0] if client else "") or LOOPBACK
 
 
 def _list(scope: Scope, header: bytes) -> list[str]:

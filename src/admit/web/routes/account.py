@@ -7,8 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from admit.credentials.shown import sign_in_json
-from admit.ground.errors import Refusal
+from admit.ground.errors import Refusal, Refused
 from admit.ground.ids import read
+from admit.ground.work import Tx
 from admit.people.account import account_json
 from admit.rooms import Rooms
 from admit.web.documented import refusals
@@ -98,6 +99,7 @@ class AccountRoutes:
     async def change(self, body: ProfileBody, request: Request) -> Response:
         """Changes profile fields."""
         owner, via = self._parts.facts(request).owner, self._parts.via(request)
+        await self._parts.confirm(request)
         return self._parts.json(account_json(await self._rooms.account.change_profile(owner, body.profile, via)))
 
     async def delete(self, body: DeleteBody, request: Request) -> Response:
@@ -147,15 +149,18 @@ class AccountRoutes:
         """Signs out everywhere else."""
         facts, via = self._parts.facts(request), self._parts.via(request)
         delivery = self._rooms.delivery
-        await self._rooms.kit.work.write(lambda tx: delivery.end_all(tx, facts.owner, via, facts.credential_id))
+        await self._parts.write(request, lambda tx: delivery.end_all(tx, facts.owner, via, facts.credential_id))
         return Response(status_code=204)
 
     async def end(self, session_id: str, request: Request) -> Response:
         """Ends one sign-in, also this one."""
         facts, via = self._parts.facts(request), self._parts.via(request)
         identifier, delivery = sign_in_id(session_id), self._rooms.delivery
-        if not await self._rooms.kit.work.write(lambda tx: delivery.end(tx, facts.owner, identifier, via)):
-            raise Refusal("session.not_found")
+
+        def body(tx: Tx) -> bool | Refused:
+            return delivery.end(tx, facts.owner, identifier, via) or Refused("session.not_found")
+
+        await self._parts.write(request, body)
         mine = identifier == facts.credential_id and self._parts.is_ambient(request)
         return self._signed_out() if mine else Response(status_code=204)
 

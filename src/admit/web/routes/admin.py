@@ -127,6 +127,7 @@ class AdminRoutes:
     async def reset(self, user_id: str, request: Request) -> dict[str, str]:
         """Has a reset link mailed to the person; an administrator never sees or sets a password (ASVS 6.4.6)."""
         user, via, actor = self._asked(user_id, request)
+        await self._parts.confirm(request)
         await self._rooms.passwords.mail_reset(user, via, actor=actor)
         return {"status": "accepted"}
 
@@ -175,11 +176,13 @@ class AdminRoutes:
 
     async def rotate(self, request: Request) -> Response:
         """Makes a new signing key and signs with it at once."""
+        await self._parts.confirm(request)
         kid = await self._rooms.signing_keys.rotate(self._parts.via(request), at_once=True)
         return self._parts.json({"kid": kid}, 201)
 
     async def revoke_signing_key(self, kid: str, request: Request) -> Response:
         """Kills a signing key and every token signed by it."""
+        await self._parts.confirm(request)
         if not await self._rooms.signing_keys.revoke(kid, self._parts.via(request)):
             raise Refusal("request.not_found")
         return Response(status_code=204)
@@ -201,8 +204,9 @@ class AdminRoutes:
         found = await list_findings(self._rooms.kit.work)
         return self._parts.json({"findings": [finding_json(row) for row in found]})
 
-    async def close_finding(self, finding_id: str) -> Response:
+    async def close_finding(self, finding_id: str, request: Request) -> Response:
         """Marks a finding as dealt with."""
+        await self._parts.confirm(request)
         identifier = read("fnd", finding_id)
         if identifier is None or not await close_finding(self._rooms.kit.work, identifier):
             raise Refusal("request.not_found")

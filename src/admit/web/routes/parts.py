@@ -76,6 +76,13 @@ class Parts:
         resolved = self.door.context(request.scope).resolved
         return resolved is not None and resolved.ambient
 
+    async def confirm(self, request: Request) -> None:
+        """For verbs with a unit of work of their own: the caller's credential is read again just before it."""
+        facts = self.facts(request)
+        gone = await self._work.read(lambda tx: confirm(tx, facts))
+        if gone is not None:
+            raise gone.refusal()
+
     async def write(self, request: Request, body: Callable[[Tx], T | Refused]) -> T:
         """A unit of work that mints, changes or administers: the caller's credential is read again inside it, so that
         one revoked a moment ago on another node does not make itself a successor. Raises what is returned as refused.
