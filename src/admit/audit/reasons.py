@@ -248,7 +248,7 @@ REASON_HELP: dict[str, Help] = {
     ),
     "session.lost": Help(
         "Valkey has no use of this session on record, or one from before its newest secret.",
-        "Sign in again. If many are lost at once: was Valkey emptied or restored, or does it evict keys?",
+        "Sign in again. Many lost at once: Valkey was emptied or restored, or evicts keys.",
     ),
     "session.subject_disabled": Help(
         "The account is disabled or deleted.",

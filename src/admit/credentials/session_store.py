@@ -24,6 +24,8 @@ from admit.stores.valkey.sessions import SessionRecords, SessionUse
 if TYPE_CHECKING:
     from admit.settings import Settings
 
+CLEARING = "admit-ended-sessions"  # the task that deletes their keys
+
 
 class Begun(NamedTuple):
     """A session at its start, or with a new secret. `at`, `idle`: microseconds; `lives`: seconds to its last end."""
@@ -135,7 +137,7 @@ class ValkeySessions:
 
     def _clear(self) -> None:
         if self._ended and (self._task is None or self._task.done()):
-            self._task = asyncio.get_running_loop().create_task(self.settle(), name="admit-ended-sessions")
+            self._task = asyncio.get_running_loop().create_task(self.settle(), name=CLEARING)
 
 
 def open_session_store(settings: Settings, database: Database) -> SessionStore:
