@@ -108,8 +108,7 @@ def open_store(settings: Settings, own: Own) -> Database:
 
 def build(settings: Settings, own: Own, database: Database) -> Rooms:
     """Every room, not yet opened: nothing is read, written or started here."""
-    kit = Kit(database, own.clock, own.random)
-    rights = Rights(settings.scopes, settings.roles)
+    kit, rights = Kit(database, own.clock, own.random), Rights(settings.scopes, settings.roles)
     masters = master_secrets(settings)
     signing_keys, sealing = SigningKeys(kit, settings, masters), Sealing(kit, masters)
     mint = Mint(settings, signing_keys, own.claims)
@@ -118,8 +117,7 @@ def build(settings: Settings, own: Own, database: Database) -> Rooms:
     api_keys, tickets = ApiKeys(kit, settings, rights), Tickets(kit, settings)
     cleaning = Cleaning(kit, settings, tickets, api_keys)
     limits = open_limits(settings, database, own.clock)
-    feed = Feed(kit, database, _hint(settings, own))
-    feed.follow(RING, signing_keys.reload)
+    feed = _feed(kit, settings, own, database, signing_keys)
     truth = Truth(kit, settings, rights, signing_keys, api_keys, uses)
     live = Live(kit, feed, truth, caching=settings.tokens.cache)
     observed = Observed(kit)
@@ -181,6 +179,12 @@ async def close_rooms(rooms: Rooms) -> None:
 
 def _holder() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _feed(kit: Kit, settings: Settings, own: Own, database: Database, signing_keys: SigningKeys) -> Feed:
+    feed = Feed(kit, database, _hint(settings, own))
+    feed.follow(RING, signing_keys.reload)
+    return feed
 
 
 def _hint(settings: Settings, own: Own) -> Hint:
