@@ -20,13 +20,13 @@ SECTIONS = ("gate", "http", "logins", "refresh", "lookup", "start")
 
 
 def _gate(directory: Path, quick: bool, _asked: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    effort = in_process.Effort(2000, 30, 100) if quick else in_process.Effort(rounds=120, requests=100)
+    effort = in_process.Effort(2000, 30, 100) if quick else in_process.Effort(rounds=60, requests=100)
     found = asyncio.run(in_process.measure(effort))
     return found, in_process.show(found)
 
 
 def _http(directory: Path, quick: bool, _asked: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    credentials, rounds = (2000, 1) if quick else (10_000, 4)
+    credentials, rounds = (2000, 1) if quick else (10_000, 3)
     admit, files = asyncio.run(over_http.population(directory, credentials))
     found = over_http.measure(directory, admit, files, credentials=credentials, rounds=rounds, seconds=1)
     return found, over_http.show(found)

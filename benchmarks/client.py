@@ -38,6 +38,20 @@ class Connection:
         return await self.ask("POST", path, ["content-type: application/json", *headers], json.dumps(content).encode())
 
 
+async def each_once(port: int, headers: Sequence[str], *, connections: int) -> None:
+    """Every header once, so that each credential has been verified. Raises when an answer is not 200."""
+    left = iter(headers)
+
+    async def one() -> None:
+        async with Connection(port) as connection:
+            for header in left:
+                status, body = await connection.ask("GET", "/", [header])
+                if status != 200:
+                    raise RuntimeError(f"{status} {body[:200]!r}")
+
+    await asyncio.gather(*(one() for _ in range(connections)))
+
+
 async def flood(port: int, headers: Sequence[str], seconds: float, *, connections: int) -> tuple[int, float]:
     """As many requests as fit in; how many, and how long it took. Raises when an answer is not 200."""
     begun, turn, count = time.monotonic(), cycle(headers), 0

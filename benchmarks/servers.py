@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -15,12 +16,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.client import each_once, flood
+
 ROOT = Path(__file__).resolve().parents[1]
 _TICK = os.sysconf("SC_CLK_TCK")
 _LUA = """
 local lines = {}
 for line in io.lines(os.getenv("BENCH_HEADERS")) do lines[#lines + 1] = line end
-local at = 0
+math.randomseed(os.time())
+local at = math.random(#lines)  -- a round is shorter than the rotation: another part of it each time
 request = function()
   at = at % #lines + 1
   local name, value = lines[at]:match("^([^:]+): (.*)$")
@@ -139,7 +143,8 @@ def compare(rows: Sequence[Row], directory: Path, *, rounds: int, seconds: float
     script.write_text(_LUA)
     load = _wrk if shutil.which("wrk") else _asyncio_load
     for row in rows:
-        load(row, script, 0.5)  # the caches are filled and the code is warm
+        asyncio.run(each_once(row.process.port, row.headers.read_text().splitlines(), connections=16))
+        load(row, script, 1)
     for number in range(rounds):
         at = number % len(rows)
         for row in (*rows[at:], *rows[:at]):
@@ -161,9 +166,5 @@ def _wrk(row: Row, script: Path, seconds: float) -> tuple[int, float]:
 
 
 def _asyncio_load(row: Row, _script: Path, seconds: float) -> tuple[int, float]:
-    import asyncio
-
-    from benchmarks.client import flood
-
     lines = row.headers.read_text().splitlines()
     return asyncio.run(flood(row.process.port, lines, seconds, connections=16))
