@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.attacks.wire import Wire, wrong
+from tests.attacks.wire import Header, Wire, wrong
 
 JSON = (b"content-type", b"application/json")
 #: operations whose body may be left out: no body is no mistake there
@@ -273,5 +273,38 @@ async def test_other_spellings_of_a_path_are_nobody(wire: Wire) -> None:
                     found.append(f"{method} {path[:40]!r}: {problem or reply.code}")
             elif reply.status not in (404, 405):
                 found.append(f"{method} {path[:40]!r}: {reply.status}")
+    assert found == []
+    assert await _unchanged(wire, before) == []
+
+
+FORM = (b"content-type", b"application/x-www-form-urlencoded")
+NO_FORM: dict[str, tuple[bytes, Header]] = {
+    "JSON": (b"{}", JSON),
+    "multipart": (b"--x", (b"content-type", b"multipart/form-data; boundary=x")),
+    "raw bytes": (b"identifier=\xff\xfe", FORM),
+    "broken escapes": (b"identifier=%ff%fe&password=x", FORM),
+    "a NUL": (b"identifier=a%00b&password=x", FORM),
+    "a field twice": (b"identifier=a&identifier=b", FORM),
+    "too many fields": (b"&".join(b"f%d=x" % n for n in range(200)), FORM),
+    "too much": (b"identifier=" + b"a" * 40_000, FORM),
+    "no CSRF token": (b"identifier=a&password=b", FORM),
+    "a wrong CSRF token": (b"identifier=a&password=b&csrf=" + b"A" * 64, FORM),
+    "nothing": (b"", FORM),
+}
+
+
+async def test_pages_refuse_what_is_no_form(wire: Wire) -> None:
+    pages = ("login", "register", "forgot", "reset", "verify", "account/end", "logout")
+    before, found = await wire.tables(), []
+    for page in pages:
+        for name, (content, header) in NO_FORM.items():
+            for caller in ([], wire.admin, wire.session[:1]):  # the cookie alone
+                reply = await wire.send("POST", f"/auth/ui/{page}", [*caller, header], body=content)
+                if not 400 <= reply.status < 500 or b"Traceback" in reply.content:
+                    found.append(f"{page}, {name}: {reply.status} {reply.content[:100]!r}")
+        for query in (b"ticket=%00", b"ticket=" + b"x" * 9000, b"next=%ff", b"ticket=a&ticket=b", b"next=%0d%0aX:y"):
+            reply = await wire.send("GET", f"/auth/ui/{page}", query=query)
+            if reply.status >= 500 or b"Traceback" in reply.content:
+                found.append(f"{page}?{query[:20]!r}: {reply.status}")
     assert found == []
     assert await _unchanged(wire, before) == []
