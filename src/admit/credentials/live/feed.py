@@ -91,9 +91,10 @@ class Lease(Voids, ABC):
         self._beat = loop.create_task(self._keep_polling(), name="admit-feed")
 
     async def close(self) -> None:
-        """Stops polling."""
-        for task in (self._beat, self._poll):
+        """Stops polling; a poll in flight may end by itself, since one that is cut while it connects leaks."""
+        for task, patience in ((self._beat, 0.0), (self._poll, PATIENCE)):
             if task is not None and task.get_loop() is asyncio.get_running_loop():
+                await asyncio.wait([task], timeout=patience)
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Unavailable):
                     await task
