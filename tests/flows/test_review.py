@@ -226,6 +226,12 @@ def test_a_crash_leaves_no_empty_secret(
         build.master_secrets(settings)
 
 
+def test_settings_show_no_password_of_a_store(admit: Callable[..., Admit]) -> None:
+    settings = admit(database="postgresql://ann:hunter22@host/name", valkey="redis://:hunter22@host").settings
+    assert "hunter22" not in repr(settings)
+    assert "hunter22" not in str(settings)
+
+
 @pytest.mark.proof("ASVS-6.3.1")
 async def test_whoever_comes_by_a_unix_socket_is_counted(opened: Open) -> None:
     # servers give no address there, and what has none was counted by no limit of an address

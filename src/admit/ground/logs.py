@@ -40,8 +40,8 @@ _PATTERNS = (
     (re.compile(r"(?i)\b(bearer|basic|dpop)\s+[^\s\"',;]{8,}"), r"\1 " + MASK),
     # our opaque tokens, of any brand: <brand>_<r|s|t|[ps]env>_ and at least 60 letters
     (re.compile(r"\b([a-z][a-z0-9]{0,15}_(?:[rst]|[ps][a-z][a-z0-9]{0,11})_)[0-9A-Za-z]{20,}"), r"\1" + MASK),
-    # JWS and JWE: base64url of `{"` first
-    (re.compile(r"\beyJ[\w-]{4,}(?:\.[\w-]*){1,4}"), "eyJ" + MASK),
+    # JWS and JWE: base64url of `{"` first. One look a run of letters: "-eyJ-eyJ-eyJ…" would be walked from each eyJ on
+    (re.compile(r"(?<![\w-])(?>([\w-]*?)\beyJ)[\w-]{4,}+(?:\.[\w-]*){1,4}"), r"\1eyJ" + MASK),
     # user and password within a URL
     (re.compile(r"(://[^\s:/@]*:)[^\s@/]+@"), r"\1" + MASK + "@"),
     # form fields and query parameters

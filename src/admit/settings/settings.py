@@ -35,8 +35,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
 
     issuer: str = "http://127.0.0.1:8000"  # the URL under which people reach it
-    database: str = "sqlite:///.admit/admit.sqlite3"  # sqlite:///FILE or postgresql://HOST/NAME
-    valkey: str | None = None  # redis://HOST; then limits are counted there, and sessions.store may name it
+    # not shown in a repr, like the next one: there may be a password in it
+    database: str = Field("sqlite:///.admit/admit.sqlite3", repr=False)  # sqlite:///FILE or postgresql://HOST/NAME
+    valkey: str | None = Field(None, repr=False)  # redis://HOST; then limits are counted there; see sessions.store
     secret: SecretStr | None = None  # ADMIT_SECRET; without it, on loopback only, .admit/secret is made (0600)
     run_directory: Path = Path(".admit")  # shared by the processes of one host
     brand: Brand = "admit"  # first letters of every key and token

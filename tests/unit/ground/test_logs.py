@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -154,3 +155,18 @@ def test_levels_are_those_of_the_standard_library(lines: Any) -> None:
 def test_a_message_with_percent_signs_is_not_formatted_again(lines: Any) -> None:
     logs.logger("admit.test").info("100 % of %s", path="/%2e%2e")
     assert lines()[0]["event"] == "100 % of %s"
+
+
+@pytest.mark.parametrize("unit", ["-eyJ", "-eyJaaaa", "bearer ", "://:", "_r_", "cookie ", "token=", "-----BEGIN "])
+def test_no_text_makes_masking_slow(unit: str) -> None:
+    # what anybody may send, in a header that every refusal notes: work must grow with the length, not with its square
+    def work(length: int) -> float:
+        text = (unit * length)[:length]
+        times = []
+        for _ in range(5):
+            begun = time.process_time()
+            logs.mask(text)
+            times.append(time.process_time() - begun)
+        return min(times)
+
+    assert work(logs.LONGEST) < 20 * work(logs.LONGEST // 8) + 0.005
