@@ -340,3 +340,20 @@ async def test_the_store_changes_hands_without_anybody_coming_in(
     async with opened("fastapi", database=database, **in_valkey(valkey_url)) as stand:
         for text in (cookie, ended):
             assert code(await with_cookie(stand, text)) == (401, "session_expired")
+
+
+async def test_beside_postgresql(opened: Open, pg_empty: str, valkey_url: str, server: Valkey) -> None:
+    async with opened("fastapi", database=pg_empty, **in_valkey(valkey_url), **UNCACHED) as stand:
+        await stand.person()
+        mine = await stand.signed_in(deliver="session")
+        first = mine.cookies["admit-session"]
+        assert (await mine.post("/auth/reauthenticate", json={"password": PASSWORD})).status_code == 204
+        await settled()
+        second = mine.cookies["admit-session"]
+        assert len(await keys(server)) == 1
+        assert code(await with_cookie(stand, first)) == (401, "not_authenticated")
+        assert (await with_cookie(stand, second)).status_code == 200
+        assert (await mine.post("/auth/logout")).status_code == 204
+        await settled()
+        assert await keys(server) == []
+        assert code(await with_cookie(stand, second)) == (401, "session_expired")
