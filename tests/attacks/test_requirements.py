@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import sys
 from collections import Counter
 from datetime import timedelta
 from importlib.metadata import requires
@@ -299,3 +301,43 @@ async def test_leaked_passwords_are_refused(stand: Stand) -> None:
             "/auth/register", json={"username": f"someone{number}", "password": password}
         )
         assert code(answer) == (422, "password_too_common"), password
+
+
+_WATCHED: list[str] | None = None
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if _WATCHED is None:
+        return
+    if event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        _WATCHED.append(f"writes {arguments[0]!r}")
+    elif event in ("socket.connect", "socket.sendto", "subprocess.Popen", "os.system", "syslog.openlog"):
+        _WATCHED.append(f"{event} {arguments[1:]!r}")
+
+
+@pytest.mark.proof("ASVS-16.2.3")
+async def test_nothing_is_written_or_sent_but_where_the_settings_say(make: Make, tmp_path: Path) -> None:
+    """Sign-ins, refusals and a key, watched by the interpreter's own audit hook."""
+    global _WATCHED  # noqa: PLW0603
+    sys.addaudithook(_hook)
+    async with make(database=f"sqlite:///{tmp_path / 'db.sqlite3'}", run_directory=tmp_path) as stand:
+        await stand.person("warm", mail=False)
+        _WATCHED = found = []
+        try:
+            await stand.person("alice", "editor")
+            caller = await stand.signed_in("alice")
+            await stand.keyed(caller, "read:posts")
+            await login(stand.caller(), "alice", password="no")
+            await stand.caller().get("/protected", headers={"Authorization": "Bearer x.y.z"})
+            await stand.caller().post("/auth/password/forgot", json={"identifier": "alice"})
+            await stand.auth.rooms.observed.flush()
+        finally:
+            _WATCHED = None
+    assert [one for one in found if str(tmp_path) not in one] == []
+    # and the hook does see what is written elsewhere
+    _WATCHED = seen = []
+    try:
+        tmp_path.parent.joinpath("elsewhere").write_text("x", "utf-8")
+    finally:
+        _WATCHED = None
+    assert len(seen) == 1
