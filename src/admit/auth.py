@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, SecretStr
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.applications import Starlette
 
 from admit import pages
@@ -16,6 +18,7 @@ from admit.background import Handler
 from admit.build import Own, build, close_rooms, master_secrets, open_rooms, open_store
 from admit.credentials.mint import ClaimsFunction
 from admit.flows import RECORDED
+from admit.flows.joined import JoinedAccounts
 from admit.flows.register import MayRegister
 from admit.ground.clock import Clock
 from admit.ground.errors import Refusal
@@ -209,6 +212,15 @@ class Admit(Declared):
         kind = "api_key" if text.startswith(f"{self.settings.brand}_") else "access_token"
         facts = await self.rooms.live.facts(kind, text)  # type: ignore[arg-type]
         return facts.principal(ambient=False)
+
+    def joined(self, connection: Connection | AsyncConnection) -> JoinedAccounts:
+        """Account verbs inside the application's own transaction, on its connection (SQLAlchemy, sync or async) to the
+        database that Admit uses: the account and the application's rows are committed together, or neither is.
+
+        Raises `AdmitError` for another database. What was disabled or taken away is known to every process within half
+        a second after the commit.
+        """
+        return JoinedAccounts(self.rooms.database.joined(connection), self.rooms.register)
 
     # -- inside ----------------------------------------------------------------------------------------------------
 

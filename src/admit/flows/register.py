@@ -68,7 +68,7 @@ class Register:
         if not self.settings.registration:
             raise Refusal("register.closed")
         await self.gate.register(via.address)
-        names = self._names(asked)
+        names = self.names(asked.username, asked.email)
         by_kind = {name.kind: name for name in names}
         username, email = by_kind.get("username"), by_kind.get("email")
         profile = self.accounts.profile.read(asked.profile)
@@ -85,11 +85,11 @@ class Register:
         if refused is not None:
             raise refused.refusal()
 
-    def _names(self, asked: Registration) -> tuple[Identifier, ...]:
+    def names(self, username: str | None, email: str | None) -> tuple[Identifier, ...]:
         """The identifiers, canonical; refuses with one error for each that is wrong, missing or not in use here."""
         names: list[Identifier] = []
         errors: list[dict[str, str]] = []
-        for kind, text in (("username", asked.username), ("email", asked.email)):
+        for kind, text in (("username", username), ("email", email)):
             if text is None:
                 continue
             if kind not in self.settings.identifiers:
@@ -99,15 +99,15 @@ class Register:
                 names.append(identifiers.parse("email" if kind == "email" else "username", text))
             except Refusal as refusal:
                 errors += refusal.fields["errors"]
-        errors += self._missing(asked)
+        errors += self._missing(username, email)
         if errors:
             raise Refusal("register.identifier", fields={"errors": errors})
         return tuple(names)
 
-    def _missing(self, asked: Registration) -> list[dict[str, str]]:
-        if asked.email is None and self.settings.require_verified:
+    def _missing(self, username: str | None, email: str | None) -> list[dict[str, str]]:
+        if email is None and self.settings.require_verified:
             return [{"field": "email", "message": "Required"}]
-        if asked.email is None and asked.username is None:
+        if email is None and username is None:
             first = "email" if "email" in self.settings.identifiers else "username"
             return [{"field": first, "message": "Required"}]
         return []

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from admit.ground.clock import Clock
 from admit.ground.errors import SettingsError
 from admit.ground.work import Tx, Work
@@ -37,6 +40,10 @@ class Database(Work, Protocol):
 
         The number says which connection it was: another one than before may have missed something in between.
         """
+        ...
+
+    def joined(self, connection: Connection | AsyncConnection) -> Work:
+        """Units of work inside a transaction of the application's own. Raises `AdmitError` for another database."""
         ...
 
     async def close(self) -> None:

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from admit.ground.errors import Unavailable
 from admit.ground.work import Tx
+from admit.stores.sql.joined import Joined
 from admit.stores.sql.scribe import AfterCommit, Scribe
 
 T = TypeVar("T")
@@ -81,6 +82,9 @@ class PostgreSQL:
 
     async def changes(self) -> int | None:
         return None
+
+    def joined(self, connection: Connection | AsyncConnection) -> Joined:
+        return Joined(self._scribe, self.dialect, connection)
 
     async def close(self) -> None:
         self._closed = True

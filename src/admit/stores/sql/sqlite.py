@@ -17,11 +17,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
-from admit.ground.errors import Unavailable
+from admit.ground.errors import AdmitError, Unavailable
 from admit.ground.principal import Tie
 from admit.ground.work import Tx
+from admit.stores.sql.joined import Joined
 from admit.stores.sql.scribe import AfterCommit, Scribe
 
 T = TypeVar("T")
@@ -104,6 +106,11 @@ class SQLite:
         if self._memory:
             return await self.write(body), 0
         return await asyncio.wrap_future(self._submit_watch(lambda: self._read(body))), 0
+
+    def joined(self, connection: Connection | AsyncConnection) -> Joined:
+        if self._memory:
+            raise AdmitError("joined: a database in memory has one connection, and it is ours")
+        return Joined(self._scribe, self.dialect, connection)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._close)

@@ -47,3 +47,10 @@ def head() -> str | None:
 def include_object(_object: Any, name: str | None, type_: str, *_: Any) -> bool:
     """For the `include_object` of an application's own Alembic: keeps it from dropping our tables."""
     return not (type_ == "table" and (name or "").startswith("admit_"))
+
+
+def include_name(name: str | None, type_: str, _parents: Any = None) -> bool:
+    """For `include_name`, beside `include_object`: keeps our tables from being read at all, which PostgreSQL's own
+    types would make SQLAlchemy warn about.
+    """
+    return include_object(None, name, type_)
