@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from typing import Any, get_args
 
 import pytest
@@ -138,6 +139,7 @@ def test_no_published_key_makes_reading_raise_anything_else(jwk: dict[str, Any])
         ("RS256", load_der_private_key(MADE["RS256"].secret, None).private_bytes(
             Encoding.DER, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))),
     ],
+    ids=(f"unfit-{number}" for number in count()),
 )  # fmt: skip
 def test_a_key_that_does_not_fit_its_algorithm_is_refused(alg: Any, secret: bytes) -> None:
     with pytest.raises(ValueError, match=r"key|algorithm|Could not deserialize"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from itertools import count
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -119,6 +120,7 @@ def test_one_secret_may_be_spelled_in_three_ways(spell: str) -> None:
         f"1:{OLD},2:{NEW}", f"1:{OLD},1:{NEW}", f"{OLD},{NEW}", f"2:{NEW},1:changeme", f"2:{NEW},", base64.b64encode(bytes(32)).decode(),
         "a-string-secret-at-least-256-bits-long", "00112233" * 8, NEW + "=" * 3, "MUST_CHANGE_ME_IN_PRODUCTION_PLEASE_NOW_123",
     ],
+    ids=(f"unfit-{number}" for number in count()),
 )  # fmt: skip
 def test_an_unfit_secret_stops_the_start_with_the_mend(value: str) -> None:
     with pytest.raises(SettingsError, match=r"^ADMIT_SECRET .*secrets\.token_urlsafe\(32\)") as refused:
