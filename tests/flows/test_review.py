@@ -25,7 +25,7 @@ from admit.stores.sql.schema import devices, grants
 from admit.testing.clock import ManualClock
 from admit.web.peer import TEST_CLIENT, Peer
 from tests.flows.conftest import ISSUER, Open
-from tests.flows.stand import OTHER_PASSWORD, PASSWORD, RIGHTS, WIDE, Stand, code, set_cookies
+from tests.flows.stand import OTHER_PASSWORD, PASSWORD, RIGHTS, WIDE, Stand, code, login, set_cookies
 
 HOUR = timedelta(hours=1)
 EVIL = {"Origin": "https://evil.test", "Sec-Fetch-Site": "cross-site"}
@@ -275,3 +275,21 @@ async def test_verbs_of_an_administrator_read_the_truth_again(opened: Open, monk
         for method, path in (("DELETE", "sessions"), ("PATCH", "me")):
             body = {"profile": {}} if method == "PATCH" else None
             assert (await alice.request(method, f"/auth/{path}", json=body)).status_code == 401, path
+
+
+@pytest.mark.parametrize("before", ["session", "cookie", "spa"])
+@pytest.mark.parametrize("then", ["session", "cookie", "spa"])
+async def test_whoever_signed_in_last_is_who_a_browser_speaks_for(opened: Open, before: str, then: str) -> None:
+    async with opened("fastapi", limits=WIDE) as stand:
+        await stand.person("alice")
+        await stand.person("bob")
+        browser = stand.caller()
+        await login(browser, "alice", before)
+        answer = await login(browser, "bob", then)
+        bearer = {"Authorization": f"Bearer {answer.json()['access_token']}"} if then == "spa" else {}
+        assert (await browser.get("/auth/me", headers=bearer)).json()["username"] == "bob"
+        if then == "spa":
+            assert code(await browser.get("/auth/me"))[0] == 401
+        token = {"X-CSRF-Token": answer.json()["csrf_token"]}
+        assert (await browser.post("/auth/logout", headers=token)).status_code == 204
+        assert not [name for name in browser.cookies if name != "admit-device"]

@@ -47,7 +47,7 @@ class SigningInPages:
         via = self.desk.parts.via(request)
         signed_in = await self.rooms.login.login(identifier, password, "session", via, device)
         response = RedirectResponse(self._next(request, form.values.get("next", "")), 303)
-        answer = answers.signed_in(signed_in.delivered, signed_in.device)
+        answer = answers.signed_in(signed_in.delivered, signed_in.device, request)
         response.raw_headers += [header for header in answer.raw_headers if header[0] == b"set-cookie"]
         response.headers["cache-control"] = "no-store"
         return response

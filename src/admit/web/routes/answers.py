@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from admit.credentials.delivery import Delivered
 from admit.credentials.refresh import Refreshed
 from admit.people.devices import KNOWN_FOR
 from admit.settings import Settings
-from admit.web.cookies import Cookies, Header
+from admit.web.cookies import Cookies, Header, present
 from admit.web.csrf import Csrf
 
 NO_STORE = (b"cache-control", b"no-store")
@@ -28,9 +29,12 @@ class Answers:
         self._refresh_lives = int(settings.tokens.refresh_idle.total_seconds())
         self._device_lives = int(KNOWN_FOR.total_seconds())
 
-    def signed_in(self, delivered: Delivered, device: str) -> JSONResponse:
-        """The answer to a login (mission S3)."""
-        headers = [self.cookies.set(self.cookies.device, device, lives=self._device_lives)]
+    def signed_in(self, delivered: Delivered, device: str, request: Request) -> JSONResponse:
+        """The answer to a login (mission S3) that came by `request`."""
+        headers = [
+            self.cookies.set(self.cookies.device, device, lives=self._device_lives),
+            *self._replaced(delivered.deliver, request),
+        ]
         if delivered.deliver == "session":
             assert delivered.session_token is not None  # noqa: S101
             session = self.cookies.set(self.cookies.session, delivered.session_token, lives=delivered.expires_in)
@@ -68,6 +72,19 @@ class Answers:
             cookies.clear(cookies.access),
             cookies.clear(cookies.refresh, path=self._refresh_path),
         ]
+
+    def _replaced(self, deliver: str, request: Request) -> list[Header]:
+        """Removes the cookies of a sign-in before that this one does not set: of two people in one browser the first
+        would go on being spoken for, since a session comes before an access token.
+        """
+        cookies = self.cookies
+        paths = {cookies.session: "/", cookies.access: "/", cookies.refresh: self._refresh_path}
+        left = {
+            "session": (cookies.access, cookies.refresh),
+            "cookie": (cookies.session,),
+            "spa": (cookies.session, cookies.access),
+        }.get(deliver, ())
+        return [cookies.clear(name, path=paths[name]) for name in left if present(request.scope, name)]
 
     def _tokens(
         self, deliver: str, access: str, refresh: str, expires_in: int, binding: bytes, headers: list[Header]

@@ -96,7 +96,7 @@ class SigningIn:
         device = cookies.read(request.scope["headers"], self._answers.cookies.device)
         via = self._parts.via(request)
         signed_in = await self._rooms.login.login(body.identifier, body.password, body.deliver, via, device)
-        return self._answers.signed_in(signed_in.delivered, signed_in.device)
+        return self._answers.signed_in(signed_in.delivered, signed_in.device, request)
 
     async def refresh(self, request: Request, body: RefreshBody | None = None) -> Response:
         """Exchanges a refresh token, from the body or the cookie, for a new pair."""
