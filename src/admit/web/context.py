@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # random per process, then a counter: unique without asking the operating system on each request
 _PREFIX = secrets.token_hex(6).encode()
 _COUNTER = itertools.count(1)
+_ID = "admit.request_id"  # in the scope
 
 
 def _begin_anew() -> None:
@@ -36,11 +37,15 @@ if hasattr(os, "register_at_fork"):
 class RequestContext:
     """One per request and Admit, in the ASGI scope."""
 
-    __slots__ = ("_via", "hits", "id_header", "refusal", "resolved", "scope")
+    __slots__ = ("_via", "hits", "id_header", "inner", "refusal", "resolved", "scope")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self.id_header = b"x-request-id", b"%b-%x" % (_PREFIX, next(_COUNTER))
+        known: tuple[bytes, bytes] | None = scope.get(_ID)
+        self.inner = known is not None  # two Admits in one application: the outer one's id is the request's
+        if known is None:
+            known = scope[_ID] = b"x-request-id", b"%b-%x" % (_PREFIX, next(_COUNTER))
+        self.id_header = known
         self.resolved: Resolved | None = None
         self.refusal: Refusal | None = None  # why it was refused, once it was
         self.hits: list[Hit] = []

@@ -91,7 +91,9 @@ class _Answer:
             self.started = True
             context = self.context
             # a list of our own: an application may hand the same header list to several responses
-            headers = [*message.get("headers", ()), context.id_header, *self.extra]
+            headers = [*message.get("headers", ()), *self.extra]
+            if not context.inner:
+                headers.append(context.id_header)
             if self.owned and not any(name == b"content-security-policy" for name, _ in headers):
                 headers.append(_NO_PAGE)
             if context.hits:
