@@ -293,3 +293,21 @@ async def test_whoever_signed_in_last_is_who_a_browser_speaks_for(opened: Open, 
         token = {"X-CSRF-Token": answer.json()["csrf_token"]}
         assert (await browser.post("/auth/logout", headers=token)).status_code == 204
         assert not [name for name in browser.cookies if name != "admit-device"]
+
+
+async def test_a_narrow_token_revives_no_key_that_may_do_more(opened: Open) -> None:
+    async with opened("fastapi", limits=WIDE) as stand:
+        await stand.person()
+        owner = await stand.signed_in()
+        key, program = await stand.keyed(owner, "read:profile")
+        tokens = (await login(stand.caller())).json()
+        asked = {"refresh_token": tokens["refresh_token"], "scope": "read:posts"}
+        narrow = (await stand.caller().post("/auth/refresh", json=asked)).json()["access_token"]
+        caller, path = stand.caller(Authorization=f"Bearer {narrow}"), f"/auth/api-keys/{key}"
+        # to take power away needs none
+        assert (await caller.patch(path, json={"disabled": True})).status_code == 200
+        for change in ({"disabled": False}, {"expires_at": None}, {"expires_at": "2040-01-01T00:00:00Z"}):
+            assert code(await caller.patch(path, json=change)) == (403, "insufficient_scope"), change
+        assert code(await program.get("/auth/me"))[0] in (401, 403)
+        assert (await owner.patch(path, json={"disabled": False, "expires_at": None})).status_code == 200
+        assert (await program.get("/auth/me")).status_code == 200

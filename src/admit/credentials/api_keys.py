@@ -97,9 +97,12 @@ class ApiKeys:
     def change(self, tx: Tx, owner: bytes, identifier: bytes, changes: Changes, by: By) -> KeyRow | Refused:
         """Changes what is given; the key's text stays the same.
 
-        Refuses as `create` does, and `api_key.not_found` (returned) for another's or a revoked key.
+        Refuses as `create` does, `api_key.not_found` (returned) for another's or a revoked key, and
+        `rights.scope_not_held` (returned) when it is enabled or lives longer and may do more than the asker.
         """
         values = self._values(tx, changes, by)
+        if _revives(changes) and (refused := self._beyond(tx, owner, identifier, by)) is not None:
+            return refused
         if changes.scopes is not AS_IS:
             holder = _active(rows.owner(tx, owner))
             if isinstance(holder, Refused):
@@ -124,14 +127,11 @@ class ApiKeys:
         gets a working key, `rights.scope_not_held` when the key may do more than the asker (returned).
         """
         until = tx.now + terms_of.overlap(overlap, self._settings)
-        allowed = rows.scopes(tx, owner, identifier)
-        if allowed is None:
-            return Refused("api_key.not_found")
+        if (refused := self._beyond(tx, owner, identifier, by)) is not None:
+            return refused
         holder = _active(rows.owner(tx, owner))
         if isinstance(holder, Refused):
             return holder
-        if not self._effective(holder, split(allowed)) <= by.held:
-            return Refused("rights.scope_not_held")
         key, hint, digest = self._secret(tx, identifier, holder)
         self._touch(tx, owner, identifier, {"hint": hint})
         rows.retire_secrets(tx, identifier, until)
@@ -200,6 +200,17 @@ class ApiKeys:
     def _may_give(self, holder: _Owned, scopes: frozenset[str], by: By) -> bool:
         return scopes <= by.held and scopes <= self._effective(holder, scopes)
 
+    def _beyond(self, tx: Tx, owner: bytes, identifier: bytes, by: By) -> Refused | None:
+        """Refuses whoever would bring a key to life that may do more than they may; a living key's row is held."""
+        allowed = rows.scopes(tx, owner, identifier)
+        if allowed is None:
+            return Refused("api_key.not_found")
+        holder = _active(rows.owner(tx, owner))
+        if isinstance(holder, Refused):
+            return holder
+        within = self._effective(holder, split(allowed)) <= by.held
+        return None if within else Refused("rights.scope_not_held")
+
     def _touch(self, tx: Tx, owner: bytes, identifier: bytes, values: dict[str, Any]) -> bool:
         version = rows.touch(tx, owner, identifier, values)
         if version is not None:
@@ -262,6 +273,11 @@ def facts(truth: KeyTruth, now: int, rights: Rights) -> Facts | Refused:
         tenant=truth.tenant,
         limit=(truth.limit_hits or 0, truth.limit_per or 0) if own_limit else None,
     )
+
+
+def _revives(changes: Changes) -> bool:
+    """Whether a change may let a key work that did not, or longer than it would have."""
+    return changes.disabled is False or changes.expires_at is not AS_IS
 
 
 #: private reason -> when it holds, in the order in which they are looked at
