@@ -207,8 +207,12 @@ async def test_texts_that_no_store_keeps_break_nothing(wire: Wire) -> None:
                     continue  # a key may have such a name
                 body = dict.fromkeys(texts, "x") | {member: VALUES[name]}
                 reply = await wire.json(method, wire.filled(path), body, wire.admin)
-                if path.endswith("/verify") and reply.content == b'{"valid":false,"code":"api_key_invalid"}':
-                    continue
+                if (
+                    path.endswith("/verify")
+                    and reply.status == 200
+                    and reply.code in ("api_key_invalid", "token_invalid")
+                ):
+                    continue  # that is the answer to the question
                 if (problem := wrong(reply)) and reply.status not in (202, 204):
                     found.append(f"{method} {path}, {member} is {name}: {problem}")
     assert found == []
