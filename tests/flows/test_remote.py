@@ -27,6 +27,7 @@ from admit.testing.clock import ManualClock
 from tests.flows.applications import seen
 from tests.flows.issuer import AUDIENCE, House, house
 from tests.flows.stand import RIGHTS, code
+from tests.flows.test_websockets import Socket
 from tests.parts.servers import Servers
 
 SOON = 2.0  # seconds: what the lease promises
@@ -68,6 +69,8 @@ def application(auth: Remote) -> FastAPI:
     async def socket(websocket: WebSocket, caller: Annotated[Principal, Depends(auth.require())]) -> None:
         await websocket.accept()
         await websocket.send_json(seen(caller))
+        async for text in websocket.iter_text():
+            await websocket.send_text(text)
 
     return app
 
@@ -77,6 +80,7 @@ class Api:
 
     def __init__(self, auth: Remote, app: Any) -> None:
         self.auth = auth
+        self.app = app
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
         self.client = httpx2.AsyncClient(transport=transport, base_url="http://localhost:9000", timeout=30)
 
@@ -193,6 +197,19 @@ async def test_a_lost_role_takes_its_scopes_along_and_signs_nobody_out(issuer: H
     key, _ = await issuer.key(await issuer.person("late", "verifier"), "admit:verify")
     async with serving(Admit.remote(issuer.url, AUDIENCE, key)) as api:
         assert code(await api.delete(token)) == (403, "insufficient_scope")
+
+
+async def test_an_open_connection_ends_with_its_credential(issuer: House) -> None:
+    alice = await issuer.person("alice")
+    token = await issuer.signed_in("alice")
+    async with remote(issuer) as api:
+        socket = Socket(api.app, {"authorization": f"Bearer {token}"}, "/socket")
+        assert (await socket.heard())["type"] == "websocket.accept"
+        assert alice in (await socket.heard())["text"]
+        await issuer.write("disable", alice)
+        ended = await socket.heard()
+        assert (ended["type"], ended["code"]) == ("websocket.close", 4401)
+        await socket.leave()
 
 
 async def test_a_fence_ends_what_was_issued_before_it(issuer: House) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from admit.credentials.live.feed import LEASE, Lease, Outside
 from admit.ground.clock import SECOND
 from admit.ground.principal import Tie, TieKind
-from admit.verifier.issuer import PART, Heard, Issuer, News
+from admit.verifier.issuer import PART, Issuer, News
 
 WAIT = 0.4  # seconds that the issuer may hold an answer back until there is news; less than the pause between polls
 #: a transaction that read before a void was written may stamp its token a little after it; clocks of nodes differ
@@ -18,7 +18,7 @@ ANY = b"*"
 
 
 class RemoteFeed(Lease):
-    """Applies what the issuer tells, and remembers when each void was written.
+    """Applies what the issuer tells, and remembers when it told it.
 
     `keys_moved` is called when a signing key was added, retired or revoked.
     """
@@ -30,7 +30,7 @@ class RemoteFeed(Lease):
         self._issuer = issuer
         self._keys_moved = keys_moved
         self._cursor: str | None = None
-        self._written: dict[Tie, int] = {}  # tie -> when its newest void was written
+        self._heard: dict[Tie, int] = {}  # tie -> when its newest void was told (issuer's clock)
         self._unnamed: dict[TieKind, int] = {}  # a version for "any client", which never goes back
 
     async def poll(self) -> None:
@@ -46,43 +46,42 @@ class RemoteFeed(Lease):
         self._cursor = news.cursor
         self.fresh_until = begun + self._lease
         self.forget_old(begun)
-        self._forget_written(news.keep)
+        self._forget_heard(news.keep)
 
     def moved_since(self, ties: Iterable[Tie], issued: int) -> bool:
-        """Whether one of `ties` was voided after a token of that time (microseconds), or so close that it may have."""
-        return any(self._written.get(tie, 0) >= issued - MARGIN for tie in ties)
+        """Whether a void of one of `ties` was heard of after a token of that time (microseconds), or so close that the
+        token may have been made without knowing of it.
+        """
+        return any(self._heard.get(tie, 0) >= issued - MARGIN for tie in ties)
 
     def _take(self, news: News) -> None:
         if news.reset:
-            self._written.clear()
+            self._heard.clear()
             self.forget_everything()
         voids: list[tuple[Tie, int]] = []
-        for heard in news.voids:
-            voids.append((heard.tie, heard.version))
-            if heard.version > self.version(heard.tie):
-                voids += self._news_of(heard)
+        for tie, version in news.voids:
+            voids.append((tie, version))
+            if version > self.version(tie):
+                voids += self._hear(tie, news.now)
         self.apply(voids)
         if news.reset or any(tie.kind == "kid" for tie, _ in voids):
             self._keys_moved()
 
-    def _news_of(self, heard: Heard) -> list[tuple[Tie, int]]:
-        kind = heard.tie.kind
-        self._write(heard.tie, heard.at)
-        if kind not in UNNAMED:
+    def _hear(self, tie: Tie, at: int) -> list[tuple[Tie, int]]:
+        # when it was heard, not when it was written: nothing has to be known of transactions and settings over there
+        self._heard[tie] = at
+        if tie.kind not in UNNAMED:
             return []
-        version = self._unnamed[kind] = self._unnamed.get(kind, 0) + 1
-        self._write(Tie(kind, ANY), heard.at)
-        return [(Tie(kind, ANY), version)]
+        version = self._unnamed[tie.kind] = self._unnamed.get(tie.kind, 0) + 1
+        self._heard[Tie(tie.kind, ANY)] = at
+        return [(Tie(tie.kind, ANY), version)]
 
-    def _write(self, tie: Tie, at: int) -> None:
-        self._written[tie] = max(at, self._written.get(tie, 0))
-
-    def _forget_written(self, keep: int) -> None:
-        if len(self._written) < 1000:
+    def _forget_heard(self, keep: int) -> None:
+        if len(self._heard) < 1000:
             return
-        # the issuer forgets a void when no token of its time can be alive; the margin covers clocks that differ
+        # then no token of before is alive; the margin covers clocks that differ
         oldest = self._clock.now() - keep - MARGIN
-        self._written = {tie: at for tie, at in self._written.items() if at >= oldest}
+        self._heard = {tie: at for tie, at in self._heard.items() if at >= oldest}
 
 
 class OfflineFeed(Lease):

@@ -26,20 +26,13 @@ _PORTS = {"http": 80, "https": 443}
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
-class Heard(NamedTuple):
-    """A void and when it was written (microseconds UTC)."""
-
-    tie: Tie
-    version: int
-    at: int
-
-
 class News(NamedTuple):
-    """An answer of the feed; `keep`: how long voids have to be remembered (microseconds)."""
+    """An answer of the feed, given at `now`; `keep`: how long voids have to be remembered (both microseconds)."""
 
     cursor: str
     reset: bool
-    voids: list[Heard]
+    voids: list[tuple[Tie, int]]
+    now: int
     keep: int
 
 
@@ -167,17 +160,11 @@ def _max_age(header: str) -> float | None:
 
 def _news(answer: Any) -> News:
     members = answer if isinstance(answer, dict) else {}
-    cursor, voids, keep = members.get("cursor"), members.get("voids"), members.get("keep")
-    if not isinstance(cursor, str) or not isinstance(voids, list) or type(keep) is not int:
+    cursor, voids, now, keep = (members.get(name) for name in ("cursor", "voids", "now", "keep"))
+    if not isinstance(cursor, str) or not isinstance(voids, list) or type(now) is not int or type(keep) is not int:
         raise ValueError("not an answer of the feed")
-    return News(cursor, members.get("reset") is True, [_heard(void) for void in voids], keep * SECOND)
+    ties = [read_tie(void) for void in voids]
+    return News(cursor, members.get("reset") is True, ties, now * SECOND, keep * SECOND)
 
 
-def _heard(void: Any) -> Heard:
-    tie, version = read_tie(void)
-    if type(void.get("at")) is not int:
-        raise ValueError("a void without a time")
-    return Heard(tie, version, void["at"] * SECOND)
-
-
-__all__ = ["Heard", "Issuer", "KeySet", "News", "issuer_client"]
+__all__ = ["Issuer", "KeySet", "News", "issuer_client"]

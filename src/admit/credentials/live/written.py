@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, get_args
 
 from admit.ground.clock import SECOND
@@ -11,7 +12,7 @@ from admit.ground.principal import Facts, Tie, TieKind
 _SHOWN: dict[TieKind, Kind] = {
     "session": "ses", "grant": "grt", "key": "key", "user": "usr", "client": "cli", "org": "org",
 }  # fmt: skip
-_KINDS: frozenset[str] = frozenset(get_args(TieKind))
+_HEX = re.compile(r"([0-9a-f]{2})+", re.ASCII)
 #: what "no end of its own" is in a deadline
 _NEVER = 2**62
 
@@ -23,15 +24,15 @@ def tie_json(tie: Tie, version: int) -> dict[str, Any]:
 
 def read_tie(written: Any) -> tuple[Tie, int]:
     """The tie and version that `tie_json` wrote; `ValueError` for anything else."""
-    kind, text, version = (
-        written.get(name) if isinstance(written, dict) else None for name in ("kind", "id", "version")
-    )
-    if kind not in _KINDS or not isinstance(text, str) or type(version) is not int or version < 0:
+    members = written if isinstance(written, dict) else {}
+    kind, text, version = members.get("kind"), members.get("id"), members.get("version")
+    if not isinstance(kind, str) or not isinstance(text, str) or type(version) is not int or version < 0:
         raise ValueError("not a tie")
-    identifier = _identifier(kind, text)
-    if identifier is None:
+    known = next((one for one in get_args(TieKind) if one == kind), None)
+    identifier = None if known is None else _identifier(known, text)
+    if known is None or identifier is None:
         raise ValueError("not the identifier of a tie")
-    return Tie(kind, identifier), version
+    return Tie(known, identifier), version
 
 
 def seconds(at: int) -> int | None:
@@ -68,7 +69,9 @@ def _ties(facts: Facts) -> list[dict[str, Any]]:
 def _shown(tie: Tie) -> str:
     if tie.kind in _SHOWN:
         return show(_SHOWN[tie.kind], tie.id)
-    return str(int.from_bytes(tie.id, "big")) if tie.kind == "tenant" else tie.id.decode()
+    if tie.kind == "tenant":
+        return str(int.from_bytes(tie.id, "big"))
+    return tie.id.decode() if tie.kind == "kid" else tie.id.hex()
 
 
 def _identifier(kind: TieKind, text: str) -> bytes | None:
@@ -76,4 +79,6 @@ def _identifier(kind: TieKind, text: str) -> bytes | None:
         return read(_SHOWN[kind], text)
     if kind == "tenant":
         return int(text).to_bytes(4, "big") if text.isascii() and text.isdecimal() and len(text) < 10 else None
-    return text.encode()
+    if kind == "kid":
+        return text.encode()
+    return bytes.fromhex(text) if _HEX.fullmatch(text) else None

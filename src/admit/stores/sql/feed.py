@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -18,21 +18,6 @@ class VoidRow(NamedTuple):
 
     tie: Tie
     version: int
-
-
-class Told(NamedTuple):
-    """A void with the time after which nobody can hold older facts any more (microseconds)."""
-
-    void: VoidRow
-    until: int
-
-
-class Telling(NamedTuple):
-    """What is told to somebody far away: the next horizon, the rows, and which database they are of."""
-
-    horizon: int
-    rows: Sequence[Told]
-    identity: str
 
 
 class Poll(NamedTuple):
@@ -62,41 +47,23 @@ def poll(tx: Tx, horizon: int) -> Poll:
     PostgreSQL: commits become visible out of order, so a sequence number would miss rows; every row whose transaction
     id is not below the oldest running one at the poll before is read again. SQLite: rows are in commit order.
     """
-    rows = _rows(tx, horizon)
-    voids = [_void(row) for row in rows if row.kind is not None]
-    at = rows[0].at if tx.dialect == "postgresql" else None
-    return Poll(_following(tx, rows, horizon), voids, at, rows[0].identity)
-
-
-def tell(tx: Tx, horizon: int) -> Telling:
-    """The same for verifiers without a database: with the end of each void, and without sessions, which no other
-    service is ever shown.
-    """
-    rows = _rows(tx, horizon)
-    told = [Told(_void(row), row.until) for row in rows if row.kind not in (None, "session")]
-    return Telling(_following(tx, rows, horizon), told, rows[0].identity)
-
-
-def _rows(tx: Tx, horizon: int) -> Sequence[sa.Row[Any]]:
     # the wall clock decides only what a beginner need not read: were it to jump between two polls, rows would be lost
     since = tx.now if horizon == 0 else 0
-    if tx.dialect != "postgresql":
-        return tx.connection.execute(_SQLITE, {"horizon": horizon, "since": since}).all()
+    if tx.dialect == "postgresql":
+        return _poll_postgresql(tx, horizon, since)
+    rows = tx.connection.execute(_SQLITE, {"horizon": horizon, "since": since}).all()
+    voids = [VoidRow(Tie(row.kind, bytes(row.tie_id)), row.version) for row in rows if row.seq is not None]
+    following = max((row.seq + 1 for row in rows if row.seq is not None), default=horizon)
+    return Poll(following, voids, None, rows[0].identity)
+
+
+def _poll_postgresql(tx: Tx, horizon: int, since: int) -> Poll:
     rows = tx.connection.execute(_POSTGRESQL, {"horizon": str(horizon), "since": since}).all()
     if rows[0].standby:
         # a standby may not know yet what has been revoked, and cannot say so
         raise Unavailable("database")
-    return rows
-
-
-def _void(row: sa.Row[Any]) -> VoidRow:
-    return VoidRow(Tie(row.kind, bytes(row.tie_id)), row.version)
-
-
-def _following(tx: Tx, rows: Sequence[sa.Row[Any]], horizon: int) -> int:
-    if tx.dialect == "postgresql":
-        return int(rows[0].xmin)
-    return max((row.seq + 1 for row in rows if row.seq is not None), default=horizon)
+    voids = [VoidRow(Tie(row.kind, bytes(row.tie_id)), row.version) for row in rows if row.kind is not None]
+    return Poll(rows[0].xmin, voids, rows[0].at, rows[0].identity)
 
 
 def identity(tx: Tx) -> str | None:
@@ -117,7 +84,7 @@ def forget(tx: Tx, limit: int = 1000) -> int:
 
 _SQLITE = sa.text(
     """
-    SELECT m.value AS identity, v.seq, v.kind, v.tie_id, v.version, v.until
+    SELECT m.value AS identity, v.seq, v.kind, v.tie_id, v.version
     FROM admit_meta AS m LEFT JOIN admit_voids AS v ON v.seq >= :horizon AND v.until >= :since
     WHERE m.name = 'identity' ORDER BY v.seq
     """
@@ -126,7 +93,7 @@ _SQLITE = sa.text(
 # failover changes even when it loses nothing, and the table itself, which a restored dump has anew.
 _POSTGRESQL = sa.text(
     """
-    SELECT s.xmin, s.at, s.standby, s.identity, v.kind, v.tie_id, v.version, v.until
+    SELECT s.xmin, s.at, s.standby, s.identity, v.kind, v.tie_id, v.version
     FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin,
                  (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS at,
                  pg_is_in_recovery() AS standby,

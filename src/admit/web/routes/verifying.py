@@ -83,6 +83,7 @@ def _news_json(news: News) -> dict[str, object]:
     return {
         "cursor": news.cursor,
         "reset": news.reset,
-        "keep": news.kept // SECOND,
-        "voids": [{**tie_json(*void.row), "at": void.at // SECOND} for void in news.voids],
+        "now": news.now // SECOND,
+        "keep": news.keep // SECOND,
+        "voids": [tie_json(row.tie, row.version) for row in news.voids],
     }
