@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 
 from admit.ground.errors import Refusal
@@ -25,12 +23,6 @@ class Rights:
     def __init__(self, scopes: Mapping[str, str], roles: Mapping[str, Iterable[str]]) -> None:
         self.scopes = dict(scopes)
         self.roles = {role: frozenset(held) for role, held in roles.items()}
-
-    @property
-    def digest(self) -> bytes:
-        """Changes when the table changes: the tie `config` of every credential."""
-        table = {role: sorted(held) for role, held in self.roles.items()}
-        return hashlib.sha256(json.dumps([sorted(self.scopes), table], sort_keys=True).encode()).digest()[:16]
 
     def held(self, roles: Iterable[str]) -> frozenset[str]:
         """What someone with these roles may do now; a role that no longer exists holds nothing."""

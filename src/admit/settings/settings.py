@@ -36,8 +36,12 @@ class Settings(BaseModel):
 
     issuer: str = "http://127.0.0.1:8000"  # the URL under which people reach it
     # not shown in a repr, like the next one: there may be a password in it
-    database: str = Field("sqlite:///.admit/admit.sqlite3", repr=False)  # sqlite:///FILE or postgresql://HOST/NAME
-    valkey: str | None = Field(None, repr=False)  # redis://HOST; then limits are counted there; see sessions.store
+    database: str = Field(
+        default="sqlite:///.admit/admit.sqlite3", repr=False
+    )  # sqlite:///FILE or postgresql://HOST/NAME
+    valkey: str | None = Field(
+        default=None, repr=False
+    )  # redis://HOST; then limits are counted there; see sessions.store
     secret: SecretStr | None = None  # ADMIT_SECRET; without it, on loopback only, .admit/secret is made (0600)
     run_directory: Path = Path(".admit")  # shared by the processes of one host
     brand: Brand = "admit"  # first letters of every key and token

@@ -81,15 +81,6 @@ def revoke(tx: Tx, kid: str) -> int | None:
     ).scalar()
 
 
-def reseal(tx: Tx, kid: str, secret: bytes) -> None:
-    """Replaces the sealed form of a key."""
-    tx.connection.execute(
-        sa.update(signing_keys)
-        .where(signing_keys.c.tenant == tx.tenant, signing_keys.c.kid == kid)
-        .values(secret=secret)
-    )
-
-
 def wrapped(tx: Tx, purpose: str) -> list[DataKeyRow]:
     """The data keys of a purpose, oldest first."""
     rows = tx.connection.execute(
