@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, SecretStr
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.applications import Starlette
 
 from admit import pages
@@ -54,6 +52,9 @@ from admit.web.routes.verifying import VerifyingRoutes
 from admit.web.site import Site
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from admit.remote import Remote, RemoteOptions
 
 

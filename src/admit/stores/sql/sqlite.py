@@ -13,18 +13,21 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
 from admit.ground.errors import AdmitError, Unavailable
 from admit.ground.principal import Tie
 from admit.ground.work import Tx
-from admit.stores.sql.joined import Joined
 from admit.stores.sql.scribe import AfterCommit, Scribe
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from admit.stores.sql.joined import Joined
 
 T = TypeVar("T")
 QUEUE = 2000
@@ -110,6 +113,9 @@ class SQLite:
     def joined(self, connection: Connection | AsyncConnection) -> Joined:
         if self._memory:
             raise AdmitError("joined: a database in memory has one connection, and it is ours")
+        # SQLAlchemy's asynchronous side is loaded where it is used: a start on SQLite needs none of it
+        from admit.stores.sql.joined import Joined
+
         return Joined(self._scribe, self.dialect, connection)
 
     async def close(self) -> None:
