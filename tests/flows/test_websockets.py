@@ -1,4 +1,4 @@
-"""WebSockets: refused, admitted, and closed with 4401 when the credential dies or runs out."""
+"""WebSockets and streams: refused, admitted, and closed when the credential dies or runs out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi import Depends, FastAPI, WebSocket
+from fastapi.responses import StreamingResponse
 
 from admit import Admit, Principal
 from admit.credentials.grants import Person
@@ -202,3 +203,64 @@ async def test_one_that_was_accepted_before_it_was_asked_for_is_watched_too(stan
     await stand.auth.rooms.kit.work.write(lambda tx: stand.auth.rooms.delivery.end(tx, user, grant, Via()))
     heard = await socket.heard()
     assert (heard["type"], heard["code"]) == ("websocket.close", 4401)
+
+
+class Stream:
+    """One request to the endless answer, spoken directly."""
+
+    def __init__(self, app: Any, token: str) -> None:
+        self._in: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.out: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        scope = {
+            "type": "http", "path": "/endless", "raw_path": b"/endless", "query_string": b"", "scheme": "http",
+            "root_path": "", "method": "GET", "client": ("127.0.0.1", 5), "server": ("127.0.0.1", 8000),
+            "headers": [(b"host", b"127.0.0.1:8000"), (b"authorization", f"Bearer {token}".encode())],
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+        }  # fmt: skip
+        self._in.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+        self.task = asyncio.ensure_future(app(scope, self._in.get, self.out.put))
+
+    async def pieces(self) -> list[dict[str, Any]]:
+        """Everything that was sent, once the application is through."""
+        await asyncio.wait_for(self.task, 10)
+        return [self.out.get_nowait() for _ in range(self.out.qsize())]
+
+
+def endless(stand: Stand, quiet: asyncio.Event) -> None:
+    """A route whose answer never ends by itself: it sends one piece and waits for what does not come."""
+
+    @stand.app.get("/endless")
+    async def answer(caller: Principal = Depends(stand.auth.require("talk"))) -> StreamingResponse:  # noqa: B008
+        async def pieces() -> AsyncIterator[bytes]:
+            yield caller.subject.id.encode()
+            await quiet.wait()
+            yield b"the end"
+
+        return StreamingResponse(pieces())
+
+
+async def test_an_answer_in_pieces_breaks_off_when_the_credential_dies(stand: Stand) -> None:
+    quiet = asyncio.Event()
+    endless(stand, quiet)
+    user = await stand.person()
+    token, grant = await stand.bearer(user)
+    stream = Stream(stand.app, token)
+    assert (await asyncio.wait_for(stream.out.get(), 10))["status"] == 200
+    assert (await asyncio.wait_for(stream.out.get(), 10))["more_body"] is True
+    await stand.auth.rooms.kit.work.write(lambda tx: stand.auth.rooms.delivery.end(tx, user, grant, Via()))
+    assert all(piece["more_body"] for piece in await stream.pieces()), "it has no end"
+
+
+async def test_an_answer_in_pieces_ends_as_it_wants_while_the_credential_lives(stand: Stand) -> None:
+    quiet = asyncio.Event()
+    endless(stand, quiet)
+    user = await stand.person()
+    token, _ = await stand.bearer(user)
+    _, other = await stand.bearer(user)
+    stream = Stream(stand.app, token)
+    assert (await asyncio.wait_for(stream.out.get(), 10))["status"] == 200
+    await stand.auth.rooms.kit.work.write(lambda tx: stand.auth.rooms.delivery.end(tx, user, other, Via()))
+    quiet.set()
+    pieces = await stream.pieces()
+    assert pieces[-1]["more_body"] is False
+    assert b"the end" in b"".join(piece["body"] for piece in pieces)

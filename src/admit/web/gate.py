@@ -69,11 +69,13 @@ class Gate:
             context.resolved = resolved
         return context.resolved
 
-    async def again(self, resolved: Resolved) -> Facts:
+    async def again(self, context: RequestContext) -> Facts:
         """The facts of a caller as they are now, for connections that stay open; raises `Refusal` when it is over."""
-        if resolved.presented is None:
+        resolved = context.resolved
+        presented = None if resolved is None else resolved.presented or self._resolver.presented(context.scope)
+        if presented is None:
             raise Refusal("resolver.none")
-        return await self._resolver.again(resolved.presented)
+        return await self._resolver.again(presented)
 
     def watch(self, ties: Iterable[Tie], hear: Callable[[], None]) -> Callable[[], None]:
         """Calls `hear` whenever one of `ties` moves; returns a function that stops it."""

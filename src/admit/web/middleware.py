@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,10 @@ from admit.limits import headers as limit_headers
 from admit.web import problem
 from admit.web.context import RequestContext
 from admit.web.lift import lift
-from admit.web.streams import Watched
+from admit.web.streams import Streamed, Watched
 
 if TYPE_CHECKING:
+    from admit.web.door import Door
     from admit.web.site import Site
 
 Header = tuple[bytes, bytes]
@@ -41,7 +43,7 @@ class Middleware:
         site = self._site()
         context = site.door.context(scope)
         owned = site.owns(get_route_path(scope))
-        answer = _Answer(send, site.headers if owned else (), context, owned=owned)
+        answer = _Answer(send, site.headers if owned else (), context, site.door if not owned else None)
         if (owned or self._cors) and kind == "http":
             cors = site.cors
             answer.extra = [*answer.extra, *cors.headers(scope)]
@@ -52,34 +54,40 @@ class Middleware:
         try:
             if not site.is_open:
                 await site.open()
-            if not self._lifted:
-                self._lifted = True
-                lift(scope.get("app"))
-            app = site.app if owned else self.app
-            if kind == "websocket":
-                app = _watched(app, site, context)
-            await app(scope, receive, answer)
+            await self._app_of(site, context, owned=owned)(scope, receive, answer)
         except (Refusal, Unavailable) as error:
             if answer.started:
                 raise
             await refuse(site, context, problem.refusal_of(error), answer)
+        except asyncio.CancelledError:
+            if not answer.broken():
+                raise
+            # our own cancellation: the server sees an answer without an end, and closes the connection
         finally:
+            answer.end()
             # context and scope hold each other: left so, every request would wait for the garbage collector
             scope.pop(site.door.key, None)
 
-
-def _watched(app: ASGIApp, site: Site, context: RequestContext) -> ASGIApp:
-    return Watched(app, lambda: site.door.gate, context)
+    def _app_of(self, site: Site, context: RequestContext, *, owned: bool) -> ASGIApp:
+        scope = context.scope
+        if not self._lifted:
+            self._lifted = True
+            lift(scope.get("app"))
+        app = site.app if owned else self.app
+        return Watched(app, lambda: site.door.gate, context) if scope["type"] == "websocket" else app
 
 
 class _Answer:
     """The `send` of one request: adds the request id, the limits that were hit, and `extra`."""
 
-    __slots__ = ("context", "extra", "owned", "send", "started")
+    __slots__ = ("context", "door", "extra", "send", "started", "stream")
 
-    def __init__(self, send: Send, extra: list[Header] | tuple[()], context: RequestContext, *, owned: bool) -> None:
+    def __init__(
+        self, send: Send, extra: list[Header] | tuple[()], context: RequestContext, door: Door | None
+    ) -> None:  # fmt: skip
         self.send = send
-        self.owned = owned
+        self.door = door  # None: the answer is our own, and no stream
+        self.stream: Streamed | None = None
         self.extra: list[Header] | tuple[()] = extra
         self.context = context
         self.started = False
@@ -94,7 +102,7 @@ class _Answer:
             headers = [*message.get("headers", ()), *self.extra]
             if not context.inner:
                 headers.append(context.id_header)
-            if self.owned and not any(name == b"content-security-policy" for name, _ in headers):
+            if self.door is None and not any(name == b"content-security-policy" for name, _ in headers):
                 headers.append(_NO_PAGE)
             if context.hits:
                 # Retry-After belongs to the refusal, which has it already
@@ -102,7 +110,23 @@ class _Answer:
             message["headers"] = headers
         elif kind == "websocket.accept":
             self.started = True
+        elif self.stream is None and message.get("more_body") and kind == "http.response.body":
+            self._watch()
         return self.send(message)
+
+    def broken(self) -> bool:
+        """Whether the answer was broken off because its credential died."""
+        return self.stream is not None and self.stream.broken
+
+    def end(self) -> None:
+        """The request is over."""
+        if self.stream is not None:
+            self.stream.end()
+
+    def _watch(self) -> None:
+        door, context = self.door, self.context
+        if door is not None and context.resolved is not None:
+            self.stream = Streamed(lambda: door.gate, context)
 
 
 async def refuse(site: Site, context: RequestContext, refusal: Refusal, send: Send) -> None:

@@ -154,6 +154,10 @@ class Resolver:
             return Presented("api_key", token, False)
         return Presented("access_token", token, False)
 
+    def presented(self, scope: Scope) -> Presented | None:
+        """The one credential of a request that was answered at once, which had no other."""
+        return self.explicit(scope) or next(iter(self.ambient(scope)), None)
+
     async def again(self, presented: Presented) -> Facts:
         """The facts as they are now, for connections that stay open; raises as `resolve` does."""
         return await self._live.facts(presented.kind, presented.text)
