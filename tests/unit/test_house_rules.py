@@ -58,7 +58,8 @@ CLOCK_CALLS = {
 
 
 def python_files(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*.py"))
+    """The code of a folder; migrations are frozen tables, one long list by nature."""
+    return sorted(path for path in folder.rglob("*.py") if "versions" not in path.parts)
 
 
 def tracked() -> list[Path]:
