@@ -74,7 +74,7 @@ class RotatedWrong(KeyRaces):
 class _TheSuitesCatchWhatReadsChecksAndWrites:
     async def test_a_ticket(self, url: str, racers: Racers) -> None:
         suite = TakenWrong()
-        with pytest.raises(AssertionError, match="racers took one ticket"):
+        with pytest.raises(AssertionError, match=r"racers took one ticket|Extra items in the left set"):
             await suite.test_one_of_forty_racers_takes_it_and_the_others_learn_what_came_of_it(url, racers)
 
     async def test_a_rotation(self, url: str, racers: Racers) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
@@ -33,6 +33,15 @@ Line = Annotated[
     AfterValidator(_printable),
     Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}),
 ]
+
+
+def _whole(value: Any) -> Any:
+    # JSON has one kind of number: 194.0 is an integer there (JSON Schema draft 2020-12 section 6.1.1 of validation)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+#: behind the bounds of an `int` field: takes a whole number however it is written
+Whole = BeforeValidator(_whole)
 #: a secret from outside: any characters, bounded; what is not text at all is refused by the reader
 Secret = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 

@@ -21,7 +21,7 @@ from admit.ground.work import Tx
 from admit.people.account import Account
 from admit.rooms import Rooms
 from admit.web.documented import refusals
-from admit.web.intake import Body, Intake, Line, Secret
+from admit.web.intake import Body, Intake, Line, Secret, Whole
 from admit.web.routes.parts import Parts
 
 T = TypeVar("T")
@@ -39,8 +39,8 @@ Scope = Annotated[str, Field(min_length=1, max_length=100)]
 class LimitBody(Body):
     """A limit of the key's own."""
 
-    hits: Annotated[int, Field(ge=1, le=1_000_000)]
-    seconds: Annotated[int, Field(ge=1, le=86_400)]
+    hits: Annotated[int, Field(ge=1, le=1_000_000), Whole]
+    seconds: Annotated[int, Field(ge=1, le=86_400), Whole]
 
 
 class CreateBody(Body):
@@ -66,7 +66,7 @@ class ChangeBody(Body):
 class RotateBody(Body):
     """How long the old text works beside the new one; the setting's overlap by default."""
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=30 * 86_400)] | None = None
+    overlap_seconds: Annotated[int, Field(ge=0, le=30 * 86_400), Whole] | None = None
 
 
 class VerifyBody(Body):
