@@ -151,7 +151,8 @@ class Admit(Declared):
 
     def on(self, *types: str) -> Callable[[Handler], Handler]:
         """Has a function called with each event of these types after it was committed: in order, at least once, by one
-        process at a time. Raises `ValueError` for a type that does not exist.
+        process at a time; one that raises is logged and not called again for that event. Raises `ValueError` for a type
+        that does not exist.
         """
         if unknown := set(types) - EVENTS.keys():
             raise ValueError(f"unknown event type {', '.join(sorted(unknown))}")
