@@ -92,7 +92,11 @@ class Site:
         """The answer to a refusal inside our own application."""
         self.record(context, refusal)
         response = Response(problem.body(refusal, context.request_id), refusal.status)
-        response.raw_headers = [*response.raw_headers, *problem.headers(refusal, self.realm)]
+        headers = problem.headers(refusal, self.realm)
+        if refusal.code == "body_too_large" and context.scope.get("http_version", "").startswith("1"):
+            # the rest of the body is still on its way: whoever sends another request behind it would talk to a wall
+            headers.append((b"connection", b"close"))
+        response.raw_headers = [*response.raw_headers, *headers]
         return response
 
     def _handlers(self, app: FastAPI) -> None:
