@@ -122,7 +122,7 @@ class Admit(Declared):
         self._rooms: Rooms | None = None
         self._site: Site | None = None
         self._opening: asyncio.Lock | None = None
-        self._pages = True
+        self._pages = self._routes = True
 
     @staticmethod
     def remote(
@@ -166,17 +166,24 @@ class Admit(Declared):
     # -- putting it into an application ----------------------------------------------------------------------------
 
     def mount(
-        self, app: Starlette, *, cors: bool = False, pages: bool = True, public: tuple[str, ...] | None = None
+        self,
+        app: Starlette,
+        *,
+        cors: bool = False,
+        pages: bool = True,
+        routes: bool = True,
+        public: tuple[str, ...] | None = None,
     ) -> None:
         """Adds middleware, routes and well-known documents to a FastAPI or Starlette application.
 
         `cors` puts the application's own routes under the same list of origins; `pages` False leaves out the pages that
-        mailed links lead to. With `public` every path of the application needs a caller, but for those (see `protect`).
+        mailed links lead to, `routes` False the routes for programs, whose paths are then the application's own. With
+        `public` every path of the application needs a caller, but for those (see `protect`).
         """
         if public is not None:
             # added first, so that it stands inside: its refusals become answers, and our own paths never reach it
             app.add_middleware(Protect, door=self._door, public=public)
-        self._pages = pages
+        self._pages, self._routes = pages, routes
         app.add_middleware(Middleware, site=self.site, cors=cors)
         if isinstance(app, FastAPI):
             describe(app, self.settings, self.site)
@@ -250,17 +257,15 @@ class Admit(Declared):
         parts, answers = Parts(door, peer, csrf, rooms.kit.work), Answers(settings, cookies, csrf)
         app = FastAPI(title="Admit", openapi_url=None, redirect_slashes=False)
         signing_in, api_keys = SigningIn(rooms, parts, answers), ApiKeyRoutes(rooms, parts)
-        for routes in (
-            signing_in,
-            AccountRoutes(rooms, parts, answers),
-            api_keys,
-            AdminRoutes(rooms, parts),
-            VerifyingRoutes(rooms, parts),
-            ForwardAuth(rooms, parts),
-        ):
+        for_programs = (
+            signing_in, AccountRoutes(rooms, parts, answers), api_keys, AdminRoutes(rooms, parts),
+            VerifyingRoutes(rooms, parts), ForwardAuth(rooms, parts),
+        )  # fmt: skip
+        for routes in for_programs if self._routes else ():
             app.include_router(routes.router(), prefix=settings.prefix)
         app.include_router(well_known.router(rooms))
         site = Site(settings, door, app, rooms.observed.observe, RECORDED)
+        site.leave_out(routes=self._routes, pages=self._pages)
         site.opener, site.own = self.open, OwnRoutes(parts, signing_in, api_keys)
         if self._pages:
             app.include_router(self._page_routes(site, parts, answers), prefix=settings.prefix)
