@@ -52,16 +52,18 @@ class Site:
         self._recorded = recorded
         self._prefix = settings.prefix
         self._inside: tuple[str, ...] = (f"{settings.prefix}/",)
+        self._exact = WELL_KNOWN | {settings.prefix}
         self._handlers(app)
 
     def owns(self, path: str) -> bool:
         """Whether a path (without the mount point) is ours."""
-        return path.startswith(self._inside) or path in WELL_KNOWN
+        return path.startswith(self._inside) or path in self._exact
 
     def leave_out(self, *, routes: bool, pages: bool) -> None:
         """Gives paths back to the application: those of the routes for programs, those of the pages, or both."""
         left = (f"{self._prefix}/ui/",) if pages else ()
         self._inside = (f"{self._prefix}/",) if routes else left
+        self._exact = WELL_KNOWN | {self._prefix} if routes else WELL_KNOWN
 
     async def open(self) -> None:
         """Opens the store; several requests at once open it once."""
