@@ -30,7 +30,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
 }
 # the worst thing that happened to a test counts: one that passed and then failed in its teardown has failed
 #: more failures than this are no bad luck
-FEW = 10
+FEW = 5
 RANK = {"passed": 0, "skipped": 1, "failed": 2}
 
 

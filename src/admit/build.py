@@ -107,7 +107,7 @@ def open_store(settings: Settings, own: Own) -> Database:
 
 
 def build(settings: Settings, own: Own, database: Database) -> Rooms:
-    """Every room, not yet opened: nothing is read, written or started here."""
+    """Every room, not yet opened. Nothing is started; on loopback the secret of the run directory is made or read."""
     kit, rights = Kit(database, own.clock, own.random), Rights(settings.scopes, settings.roles)
     masters = master_secrets(settings)
     signing_keys, sealing = SigningKeys(kit, settings, masters), Sealing(kit, masters)
@@ -140,9 +140,7 @@ def build(settings: Settings, own: Own, database: Database) -> Rooms:
         sealing=sealing,
         login=Login(kit, settings, pool, guesses, delivery, observed.observe),
         register=Register(kit, settings, pool, guesses, accounts, new_password, own.may_register),
-        passwords=Passwords(
-            kit, pool, guesses, accounts, new_password, proof, tickets, delivery, api_keys
-        ),
+        passwords=Passwords(kit, pool, guesses, accounts, new_password, proof, tickets, delivery, api_keys),
         email=Email(kit, settings, guesses, tickets),
         reauthenticate=Reauthenticate(kit, proof, delivery),
         account=OwnAccount(kit, accounts, proof),
